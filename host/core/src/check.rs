@@ -1,0 +1,271 @@
+//! Whether a plan is legal, written without reading how plans are made: each write is held against what was seen and answered,
+//! by the invariants of the design alone. What is not known to be legal is illegal.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::{
+    Action, Answer, Drain, Ending, Ordinal, Plan, Seat, Seen, View,
+    plan::{Outcome, Target},
+    proof::{Condemned, Propagation},
+    seen::{Binding, Deletion, Enrolment, Holder, Life, Stewardship},
+    settings::Activity,
+};
+
+/// A write that must not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The ordinal.
+    pub ordinal: Ordinal,
+    /// The kind of write.
+    pub write: &'static str,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "ordinal {}: {} would break the rule: {}",
+            self.ordinal, self.write, self.rule
+        )
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Holds every write of the plan against the invariants.
+///
+/// # Errors
+/// The first write that breaks one. Such a plan is a bug of ours: nothing of it may be carried out.
+pub fn check(
+    seen: &Seen,
+    answers: &BTreeMap<Ordinal, Answer>,
+    plan: &Plan,
+) -> Result<(), Violation> {
+    for (ordinal, action) in plan.actions() {
+        let (write, rules) = match (seen.seats.get(&ordinal), action) {
+            (None, _) => ("a write", vec![("the ordinal was seen", false)]),
+            (Some(seat), action) => rules(seen, ordinal, seat, answers.get(&ordinal), action),
+        };
+        let live = ("it was decided on a live read", seen.view == View::Live);
+        for (rule, holds) in std::iter::once(live).chain(rules) {
+            if !holds {
+                return Err(Violation {
+                    ordinal,
+                    write,
+                    rule,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+type Rules = Vec<(&'static str, bool)>;
+
+fn rules(
+    seen: &Seen,
+    ordinal: Ordinal,
+    seat: &Seat,
+    answer: Option<&Answer>,
+    action: &Action,
+) -> (&'static str, Rules) {
+    match action {
+        Action::Enrol(claim) => ("enrolling a claim", enrol(seen, ordinal, seat, claim)),
+        Action::Note { claim, record } => {
+            let rules = vec![
+                ("the record is for this set", record.set_uid == seen.set.uid),
+                (
+                    "the claim was seen in this version",
+                    sees_claim(seat, claim),
+                ),
+            ];
+            ("noting a record", rules)
+        }
+        Action::CreatePod { body } => (
+            "creating a drain pod",
+            create(seen, ordinal, seat, &body.claims),
+        ),
+        Action::Seal(pod) => ("sealing a pod", seal(seat, answer, pod)),
+        Action::DeleteClaim(claim) => ("deleting a claim", delete_claim(seat, answer, claim)),
+        Action::Unseal { pod, outcome } => ("unsealing a pod", unseal(seat, pod, *outcome)),
+        Action::DeletePod(pod) => ("deleting a drain pod", delete_pod(seat, pod)),
+        Action::Touch => {
+            let free = seat.holder == Holder::Nobody && seat.freed_by_us;
+            ("touching the set", vec![("the name was freed by us", free)])
+        }
+    }
+}
+
+fn enrol(seen: &Seen, ordinal: Ordinal, seat: &Seat, target: &Target) -> Rules {
+    let held = match &seat.holder {
+        Holder::Member { mounts } => seat
+            .claims
+            .iter()
+            .any(|(template, claim)| claim.uid == target.uid && mounts.contains(template)),
+        Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => false,
+    };
+    let unclaimed = seat
+        .claim_of(&target.uid)
+        .is_some_and(|claim| match &claim.enrolment {
+            Enrolment::Nowhere => true,
+            Enrolment::Here => false,
+            Enrolment::Elsewhere { uid, lives } => {
+                *uid != seen.set.uid && *lives == Some(Life::Gone)
+            }
+        });
+    vec![
+        (
+            "the claim was seen in this version",
+            sees_claim(seat, target),
+        ),
+        ("a member of this set holds the claim", held),
+        ("no other set that lives has it", unclaimed),
+        (
+            "the ordinal's name is the member's",
+            !seen.set.member(ordinal).is_empty(),
+        ),
+    ]
+}
+
+fn create(seen: &Seen, ordinal: Ordinal, seat: &Seat, claims: &BTreeMap<String, String>) -> Rules {
+    let end = u64::from(seen.set.start).saturating_add(u64::from(seen.set.replicas));
+    let active = match &seen.set.stewardship {
+        Stewardship::Ours(settings) => settings.activity == Activity::Active,
+        Stewardship::NotOurs | Stewardship::Unreadable { .. } => false,
+    };
+    let fit = seat.claims.values().all(|claim| {
+        claim.enrolment == Enrolment::Here
+            && claim.binding == Binding::Bound
+            && claim.deletion == Deletion::None
+    });
+    let same = seat.claims.len() == claims.len()
+        && seat
+            .claims
+            .iter()
+            .all(|(name, claim)| claims.get(name) == Some(&claim.uid));
+    vec![
+        (
+            "the set lives, is ours and is not paused",
+            seen.set.life == Life::Lives && active,
+        ),
+        (
+            "the ordinal lies above the live range",
+            u64::from(ordinal.0) >= end,
+        ),
+        (
+            "nobody holds the member's name",
+            seat.holder == Holder::Nobody,
+        ),
+        ("no other pod uses the claims", seat.other_users.is_empty()),
+        (
+            "every claim is enrolled here, bound and not deleted",
+            fit && !seat.claims.is_empty(),
+        ),
+        ("the pod's marks name these very claims", same),
+    ]
+}
+
+fn seal(seat: &Seat, answer: Option<&Answer>, target: &Target) -> Rules {
+    let drain = this_pod(seat, target);
+    vec![
+        ("the pod is our drain pod in this version", drain.is_some()),
+        (
+            "the policy says complete",
+            matches!(answer, Some(Answer::Complete(_))),
+        ),
+        (
+            "the pod ended by itself",
+            drain.is_some_and(|pod| pod.ending == Ending::ByItself),
+        ),
+        (
+            "the pod is not being deleted",
+            drain.is_some_and(|pod| !pod.terminating),
+        ),
+    ]
+}
+
+fn delete_claim(seat: &Seat, answer: Option<&Answer>, condemned: &Condemned) -> Rules {
+    let pod = seat.drain().filter(|pod| pod.uid == condemned.pod_uid());
+    let mounted = pod.is_some_and(|pod| pod.claims.values().any(|uid| uid == condemned.uid()));
+    let claim = seat.claim_of(condemned.uid());
+    let enrolled = claim.is_some_and(|claim| claim.enrolment == Enrolment::Here);
+    let version = claim.is_some_and(|claim| claim.resource_version == condemned.resource_version());
+    let owner_uid = pod.and_then(|pod| pod.claims.get(&pod.owner));
+    let is_owner = owner_uid.is_some_and(|uid| uid == condemned.uid());
+    vec![
+        ("the drain pod is sealed", pod.is_some_and(|pod| pod.sealed)),
+        (
+            "the drain pod ended by itself",
+            pod.is_some_and(|pod| pod.ending == Ending::ByItself),
+        ),
+        ("the drain pod mounted this very claim", mounted),
+        (
+            "the policy says complete",
+            matches!(answer, Some(Answer::Complete(_))),
+        ),
+        ("the claim is enrolled for this set", enrolled),
+        ("the claim was seen in this version", version),
+        ("no other pod uses the claims", seat.other_users.is_empty()),
+        (
+            "the owner goes in the foreground and the others do not",
+            is_owner == (condemned.propagation() == Propagation::Foreground),
+        ),
+    ]
+}
+
+fn unseal(seat: &Seat, target: &Target, outcome: Outcome) -> Rules {
+    let drain = this_pod(seat, target);
+    let gone = |uid: &String| {
+        seat.claim_of(uid)
+            .is_none_or(|claim| claim.deletion != Deletion::None)
+    };
+    let all_gone = drain.is_some_and(|pod| pod.claims.values().all(gone));
+    let none_gone = drain.is_some_and(|pod| !pod.claims.values().any(gone));
+    let right = match outcome {
+        Outcome::Drained { .. } => all_gone,
+        Outcome::GivenBack => none_gone,
+    };
+    vec![
+        (
+            "the pod is our sealed drain pod in this version",
+            drain.is_some_and(|pod| pod.sealed),
+        ),
+        ("all its claims are being deleted, or none is", right),
+    ]
+}
+
+fn delete_pod(seat: &Seat, target: &Target) -> Rules {
+    let drain = this_pod(seat, target);
+    let held = drain.is_some_and(|pod| {
+        pod.drained_at.is_none()
+            && seat
+                .claims
+                .values()
+                .any(|claim| claim.deletion != Deletion::None)
+    });
+    vec![
+        ("the pod is our drain pod in this version", drain.is_some()),
+        (
+            "the pod is not sealed",
+            drain.is_some_and(|pod| !pod.sealed),
+        ),
+        ("the pod is not all that holds a deleted claim", !held),
+    ]
+}
+
+fn this_pod<'a>(seat: &'a Seat, target: &Target) -> Option<&'a Drain> {
+    seat.drain().filter(|pod| {
+        pod.name == target.name
+            && pod.uid == target.uid
+            && pod.resource_version == target.resource_version
+    })
+}
+
+fn sees_claim(seat: &Seat, target: &Target) -> bool {
+    seat.claim_of(&target.uid).is_some_and(|claim| {
+        claim.name == target.name && claim.resource_version == target.resource_version
+    })
+}

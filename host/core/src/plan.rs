@@ -1,0 +1,713 @@
+//! What to do in one pass. A plan is so specific that carrying it out leaves no choice.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Answer, Change, Drain, Ending, Ordinal, PodBody, Reason, Record, Seat, Seen, Set, Stage,
+    TimeMs, View, backoff,
+    proof::{Condemned, Proof},
+    record::Hold,
+    safety,
+    seen::{Claim, Enrolment, Holder, Life, Stewardship},
+    stage::stage,
+};
+
+/// How long the garbage collector has to take an ended pod with its claims before the host deletes the pod itself, in milliseconds.
+/// An idle collector needs 0.1 s; a busy one was seen to need 36 s.
+pub const COLLECTOR_GRACE_MS: u64 = 1_000;
+
+/// What one pass does, why it does nothing more, and when to look again even if nothing changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What to do, an ordinal after the other; the steps of one ordinal are done in order, and the first that fails ends them.
+    pub steps: BTreeMap<Ordinal, Vec<Step>>,
+    /// What is not done, and why.
+    pub reports: Vec<Report>,
+    /// When to look again.
+    pub wake_at: Option<TimeMs>,
+    /// Whether a live read is needed to say more, though nothing of this plan is to be written.
+    pub look_closer: bool,
+}
+
+/// One write and what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The write.
+    pub action: Action,
+    /// What to tell when it succeeded, if it is worth telling.
+    pub change: Option<Change>,
+}
+
+/// One write. Each names the very object that was judged, and is harmless however late it arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Label a claim with the set's UID.
+    Enrol(Target),
+    /// Write the record on the owning claim.
+    Note {
+        /// The claim.
+        claim: Target,
+        /// What to write.
+        record: Record,
+    },
+    /// Create the drain pod. The member's name is the lock: where anybody holds it, this fails.
+    CreatePod {
+        /// The pod.
+        body: PodBody,
+    },
+    /// Put our finalizer on the ended drain pod.
+    Seal(Target),
+    /// Delete a claim.
+    DeleteClaim(Condemned),
+    /// Take our finalizer off the drain pod.
+    Unseal {
+        /// The pod.
+        pod: Target,
+        /// Whether its claims are deleted.
+        outcome: Outcome,
+    },
+    /// Delete the drain pod.
+    DeletePod(Target),
+    /// Write a note on the set so that its controller looks at once.
+    Touch,
+}
+
+/// Why a pod is unsealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its claims are deleted.
+    Drained {
+        /// When.
+        at: TimeMs,
+    },
+    /// Its claims are kept.
+    GivenBack,
+}
+
+/// One object in one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its version as it was judged.
+    pub resource_version: String,
+}
+
+/// Why something is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The ordinal; none where it is about the set.
+    pub ordinal: Option<Ordinal>,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Plan {
+    /// Whether there is nothing to write, and nothing that a live read might turn into a write.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.steps.is_empty() && !self.look_closer
+    }
+
+    /// Every write of the plan.
+    pub fn actions(&self) -> impl Iterator<Item = (Ordinal, &Action)> {
+        self.steps
+            .iter()
+            .flat_map(|(ordinal, steps)| steps.iter().map(|step| (*ordinal, &step.action)))
+    }
+}
+
+impl From<&Claim> for Target {
+    fn from(claim: &Claim) -> Self {
+        Self {
+            name: claim.name.clone(),
+            uid: claim.uid.clone(),
+            resource_version: claim.resource_version.clone(),
+        }
+    }
+}
+
+impl From<&Drain> for Target {
+    fn from(drain: &Drain) -> Self {
+        Self {
+            name: drain.name.clone(),
+            uid: drain.uid.clone(),
+            resource_version: drain.resource_version.clone(),
+        }
+    }
+}
+
+/// The plan for what is seen and what the policies answered to [`crate::questions`] about it. Total: there is a plan for everything, and
+/// where an answer is missing it is to do nothing.
+#[must_use]
+pub fn plan(seen: &Seen, answers: &BTreeMap<Ordinal, Answer>, now: TimeMs) -> Plan {
+    let mut plan = Plan::default();
+    if let Stewardship::Unreadable {
+        annotation,
+        value,
+        mend,
+    } = &seen.set.stewardship
+    {
+        let (annotation, value, mend) = (annotation.clone(), value.clone(), mend.clone());
+        let reason = Reason::AnnotationUnreadable {
+            annotation,
+            value,
+            mend,
+        };
+        plan.reports.push(Report {
+            ordinal: None,
+            reason,
+        });
+    }
+    for (ordinal, seat) in &seen.seats {
+        let pass = Pass {
+            seen,
+            ordinal: *ordinal,
+            seat,
+            now,
+        };
+        pass.plan(answers.get(ordinal))
+            .merge_into(&mut plan, *ordinal);
+    }
+    plan
+}
+
+/// What one ordinal adds to the plan.
+#[derive(Default)]
+struct Outlook {
+    steps: Vec<Step>,
+    reason: Option<Reason>,
+    wake_at: Option<TimeMs>,
+    look_closer: bool,
+}
+
+impl Outlook {
+    fn waits(reason: Reason) -> Self {
+        Self {
+            reason: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    fn waits_until(reason: Reason, wake_at: Option<TimeMs>) -> Self {
+        Self {
+            reason: Some(reason),
+            wake_at,
+            ..Self::default()
+        }
+    }
+
+    fn acts(steps: Vec<Step>) -> Self {
+        Self {
+            steps,
+            ..Self::default()
+        }
+    }
+
+    fn merge_into(self, plan: &mut Plan, ordinal: Ordinal) {
+        if !self.steps.is_empty() {
+            plan.steps.insert(ordinal, self.steps);
+        }
+        if let Some(reason) = self.reason {
+            plan.reports.push(Report {
+                ordinal: Some(ordinal),
+                reason,
+            });
+        }
+        plan.look_closer |= self.look_closer;
+        plan.wake_at = [plan.wake_at, self.wake_at].into_iter().flatten().min();
+    }
+}
+
+struct Pass<'a> {
+    seen: &'a Seen,
+    ordinal: Ordinal,
+    seat: &'a Seat,
+    now: TimeMs,
+}
+
+impl Pass<'_> {
+    fn plan(&self, answer: Option<&Answer>) -> Outlook {
+        match stage(self.seen, self.ordinal, self.seat, self.now) {
+            Stage::Live => self.live(),
+            Stage::Blocked(reason) => blocked(reason),
+            Stage::Ripe => self.ripe(answer),
+            Stage::Draining(drain) => self.draining(drain, answer),
+            Stage::Leaving(drain) => self.leaving(drain),
+            Stage::Sealed(drain) => self.sealed(drain, answer),
+            Stage::Condemned(drain) => self.condemned(drain),
+            Stage::Ended(drain) => self.ended(drain),
+            Stage::Foreign(reason) => self.foreign(reason),
+        }
+    }
+
+    /// Enrols what the member holds, and wakes the set's controller where we freed the name.
+    fn live(&self) -> Outlook {
+        let wanted = self.seen.set.wants(self.ordinal);
+        match &self.seat.holder {
+            Holder::Member { mounts } => {
+                let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
+                let claims = self.seat.claims.iter().filter(|(template, claim)| {
+                    ours && mounts.contains(template) && may_enrol(claim)
+                });
+                Outlook::acts(claims.map(|(_, claim)| enrol(claim)).collect())
+            }
+            Holder::Nobody if wanted && self.seat.freed_by_us => {
+                Outlook::acts(vec![step(Action::Touch, Change::Touched)])
+            }
+            Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => Outlook::default(),
+        }
+    }
+
+    fn foreign(&self, reason: Reason) -> Outlook {
+        match &self.seen.set.stewardship {
+            Stewardship::Ours(_) => Outlook::waits(reason),
+            Stewardship::NotOurs | Stewardship::Unreadable { .. } => Outlook::default(),
+        }
+    }
+
+    fn ripe(&self, answer: Option<&Answer>) -> Outlook {
+        let Some(answer) = answer else {
+            return Outlook::waits(Reason::Queued);
+        };
+        match answer {
+            Answer::Pod(body) => self.create(body),
+            Answer::Wait {
+                reason,
+                percent,
+                ask_again_at,
+                state: _,
+            } => {
+                let reason = Reason::PolicyWaits {
+                    reason: reason.clone(),
+                    percent: *percent,
+                };
+                Outlook::waits_until(reason, *ask_again_at)
+            }
+            Answer::Keep(reason) => Outlook::waits(Reason::PolicyKeeps {
+                reason: reason.clone(),
+            }),
+            Answer::Refuse(reason) => Outlook::waits(Reason::PolicyRefuses {
+                reason: reason.clone(),
+            }),
+            Answer::Rejected { field, mend } => Outlook::waits(Reason::TemplateRejected {
+                field: field.clone(),
+                mend: mend.clone(),
+            }),
+            Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+            Answer::ModuleGone(what) => Outlook::waits(Reason::PolicyFault { what: what.clone() }),
+            Answer::Retry { .. } | Answer::Complete(_) | Answer::Cancel(_) | Answer::Fail(_) => {
+                Outlook::waits(misplaced())
+            }
+        }
+    }
+
+    fn create(&self, body: &PodBody) -> Outlook {
+        let attempt = self.seat.next_attempt(&self.seen.set);
+        let create = step(
+            Action::CreatePod { body: body.clone() },
+            Change::DrainStarted {
+                attempt,
+                removed: body.removed.clone(),
+            },
+        );
+        let mut steps = Vec::new();
+        if let Some(state) = &body.state {
+            let Some(owner) = self.seat.claims.get(&body.owner) else {
+                return Outlook::waits(Reason::ClaimMissing {
+                    template: body.owner.clone(),
+                });
+            };
+            let record = Record {
+                state: state.clone(),
+                ..self.record(attempt)
+            };
+            steps.extend(self.note_if_changed(owner, record));
+        }
+        steps.push(create);
+        Outlook::acts(steps)
+    }
+
+    fn draining(&self, drain: &Drain, answer: Option<&Answer>) -> Outlook {
+        let settings = match &self.seen.set.stewardship {
+            Stewardship::Ours(settings) => settings,
+            Stewardship::Unreadable { .. } => return Outlook::default(),
+            Stewardship::NotOurs => return self.give_back(drain, "the set is no longer ours"),
+        };
+        if !self.seen.set.wants(self.ordinal) && !self.seen.set.is_above(self.ordinal) {
+            return self.give_back(drain, "spec.ordinals.start was moved above the ordinal");
+        }
+        let Some(answer) = answer else {
+            return Outlook::waits(Reason::Unknown {
+                what: "the policy's verdict".to_owned(),
+            });
+        };
+        match answer {
+            Answer::Complete(reason) => match safety::no_seal(settings, self.seat, drain) {
+                None => {
+                    let change = Change::Sealed {
+                        reason: reason.clone(),
+                    };
+                    Outlook::acts(vec![step(Action::Seal(drain.into()), change)])
+                }
+                Some(reason) => self.unproven(drain, reason),
+            },
+            Answer::Wait {
+                reason,
+                percent,
+                ask_again_at,
+                state,
+            } => {
+                let told = Reason::PolicyWaits {
+                    reason: reason.clone(),
+                    percent: *percent,
+                };
+                Outlook {
+                    steps: self.new_state(drain, state.as_ref()),
+                    ..Outlook::waits_until(told, *ask_again_at)
+                }
+            }
+            Answer::Retry {
+                reason,
+                after_ms,
+                state,
+            } => self.end_attempt(drain, reason, *after_ms, Some(state)),
+            Answer::Cancel(reason) => self.cancel(drain, reason),
+            Answer::Fail(reason) if self.seen.set.wants(self.ordinal) => {
+                self.give_back(drain, reason)
+            }
+            Answer::Fail(reason) => Outlook::waits(Reason::PolicyFails {
+                reason: reason.clone(),
+            }),
+            Answer::ModuleGone(what) => self.end_attempt(drain, what, 0, None),
+            Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+            Answer::Pod(_) | Answer::Keep(_) | Answer::Refuse(_) | Answer::Rejected { .. } => {
+                Outlook::waits(misplaced())
+            }
+        }
+    }
+
+    /// The policy says complete, and the host knows better: a pod that has ended is tried again, one that has not is waited for.
+    fn unproven(&self, drain: &Drain, reason: Reason) -> Outlook {
+        match &drain.ending {
+            Ending::Failed(_) | Ending::CutShort(_) => self.end_attempt(
+                drain,
+                &reason.to_string(),
+                backoff::delay_ms(drain.attempt),
+                None,
+            ),
+            Ending::NotEnded | Ending::ByItself => Outlook::waits(reason),
+        }
+    }
+
+    fn new_state(&self, drain: &Drain, state: Option<&String>) -> Vec<Step> {
+        let owner = self.seat.claims.get(&drain.owner);
+        let (Some(state), Some(owner)) = (state, owner) else {
+            return Vec::new();
+        };
+        let record = Record {
+            state: state.clone(),
+            ..self.record_of(drain)
+        };
+        self.note_if_changed(owner, record).into_iter().collect()
+    }
+
+    /// Ends this attempt so that another follows; where the ordinal is wanted, gives it back instead, because between two attempts the
+    /// name is free and the member would return to a half-drained claim.
+    fn end_attempt(
+        &self,
+        drain: &Drain,
+        why: &str,
+        after_ms: u64,
+        state: Option<&String>,
+    ) -> Outlook {
+        if self.seen.set.wants(self.ordinal) {
+            return self.give_back(drain, why);
+        }
+        let next_attempt = drain.attempt.saturating_add(1);
+        let mut record = Record {
+            generation: self.seen.set.generation,
+            attempt: next_attempt,
+            not_before: Some(self.now.after_ms(after_ms)),
+            ..self.record_of(drain)
+        };
+        if let Some(state) = state {
+            record.state.clone_from(state);
+        }
+        let change = Change::AttemptEnded {
+            why: why.to_owned(),
+            next_attempt,
+        };
+        self.note_and_delete(drain, record, change)
+    }
+
+    fn cancel(&self, drain: &Drain, why: &str) -> Outlook {
+        let Stewardship::Ours(settings) = &self.seen.set.stewardship else {
+            return self.give_back(drain, why);
+        };
+        if self.seen.set.wants(self.ordinal) {
+            return self.give_back(drain, why);
+        }
+        let hold = Hold {
+            why: why.to_owned(),
+            settings: settings.fingerprint(),
+        };
+        let generation = self.seen.set.generation;
+        let record = Record {
+            generation,
+            hold: Some(hold),
+            ..self.record_of(drain)
+        };
+        self.note_and_delete(
+            drain,
+            record,
+            Change::GivenBack {
+                why: why.to_owned(),
+            },
+        )
+    }
+
+    fn note_and_delete(&self, drain: &Drain, record: Record, change: Change) -> Outlook {
+        if let Some(reason) = safety::no_pod_delete(self.seat, drain) {
+            return Outlook::waits(reason);
+        }
+        let Some(owner) = self.seat.claims.get(&drain.owner) else {
+            return Outlook::waits(Reason::ClaimMissing {
+                template: drain.owner.clone(),
+            });
+        };
+        let mut steps: Vec<Step> = self.note_if_changed(owner, record).into_iter().collect();
+        steps.push(step(Action::DeletePod(drain.into()), change));
+        Outlook::acts(steps)
+    }
+
+    fn give_back(&self, drain: &Drain, why: &str) -> Outlook {
+        match safety::no_pod_delete(self.seat, drain) {
+            Some(reason) => Outlook::waits(reason),
+            None => {
+                let change = Change::GivenBack {
+                    why: why.to_owned(),
+                };
+                Outlook::acts(vec![step(Action::DeletePod(drain.into()), change)])
+            }
+        }
+    }
+
+    /// Notes the next attempt while the pod that failed can still be seen.
+    fn leaving(&self, drain: &Drain) -> Outlook {
+        let noted = self
+            .seat
+            .record_of(&self.seen.set)
+            .is_some_and(|record| record.attempt > drain.attempt || record.hold.is_some());
+        let owner = self
+            .seat
+            .claims
+            .get(&drain.owner)
+            .filter(|claim| !claim.is_terminating());
+        let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
+        let (false, true, false, Some(owner)) =
+            (noted, ours, self.seen.set.wants(self.ordinal), owner)
+        else {
+            return Outlook::waits(Reason::PodLeaving);
+        };
+        let next_attempt = drain.attempt.saturating_add(1);
+        let record = Record {
+            generation: self.seen.set.generation,
+            attempt: next_attempt,
+            not_before: Some(self.now.after_ms(backoff::delay_ms(drain.attempt))),
+            ..self.record_of(drain)
+        };
+        let change = Change::AttemptEnded {
+            why: drain.ending.to_string(),
+            next_attempt,
+        };
+        let note = step(
+            Action::Note {
+                claim: owner.into(),
+                record,
+            },
+            change,
+        );
+        Outlook {
+            steps: vec![note],
+            ..Outlook::waits(Reason::PodLeaving)
+        }
+    }
+
+    fn sealed(&self, drain: &Drain, answer: Option<&Answer>) -> Outlook {
+        if self.seen.view == View::Cached {
+            return Outlook {
+                look_closer: true,
+                ..Outlook::default()
+            };
+        }
+        let begun = self.seat.has_begun_to_go(drain);
+        let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
+        let Some(answer) = answer else {
+            return if begun || ours {
+                Outlook::waits(Reason::Unknown {
+                    what: "the policy's verdict".to_owned(),
+                })
+            } else {
+                self.unseal(drain, "the set is no longer ours")
+            };
+        };
+        match Proof::of(self.seen, self.seat, drain, answer) {
+            Ok(proof) => {
+                let steps = proof.condemn(self.seat, drain).into_iter().map(|claim| {
+                    let change = Change::Drained {
+                        reason: proof.reason().to_owned(),
+                    };
+                    step(Action::DeleteClaim(claim), change)
+                });
+                Outlook::acts(steps.collect())
+            }
+            Err(reason) if begun => Outlook::waits(reason),
+            Err(reason) => self.withdrawn(drain, answer, reason),
+        }
+    }
+
+    /// The second judgement is not the first one, and nothing is deleted yet: everything is given back, except where the policy could
+    /// not be asked or the host itself waits.
+    fn withdrawn(&self, drain: &Drain, answer: &Answer, reason: Reason) -> Outlook {
+        match answer {
+            Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+            Answer::Complete(_) => Outlook::waits(reason),
+            Answer::Wait { reason: why, .. }
+            | Answer::Retry { reason: why, .. }
+            | Answer::Cancel(why)
+            | Answer::Fail(why)
+            | Answer::ModuleGone(why)
+            | Answer::Keep(why)
+            | Answer::Refuse(why) => self.unseal(drain, why),
+            Answer::Pod(_) | Answer::Rejected { .. } => Outlook::waits(misplaced()),
+        }
+    }
+
+    fn unseal(&self, drain: &Drain, why: &str) -> Outlook {
+        let action = Action::Unseal {
+            pod: drain.into(),
+            outcome: Outcome::GivenBack,
+        };
+        Outlook::acts(vec![step(
+            action,
+            Change::GivenBack {
+                why: why.to_owned(),
+            },
+        )])
+    }
+
+    fn condemned(&self, drain: &Drain) -> Outlook {
+        let outcome = Outcome::Drained { at: self.now };
+        let action = Action::Unseal {
+            pod: drain.into(),
+            outcome,
+        };
+        Outlook::acts(vec![Step {
+            action,
+            change: None,
+        }])
+    }
+
+    fn ended(&self, drain: &Drain) -> Outlook {
+        let due = drain
+            .drained_at
+            .unwrap_or(self.now)
+            .after_ms(COLLECTOR_GRACE_MS);
+        if drain.terminating || due > self.now {
+            let wake_at = (!drain.terminating).then_some(due);
+            return Outlook {
+                wake_at,
+                ..Outlook::default()
+            };
+        }
+        match safety::no_pod_delete(self.seat, drain) {
+            Some(reason) => Outlook::waits(reason),
+            None => Outlook::acts(vec![step(
+                Action::DeletePod(drain.into()),
+                Change::Collected,
+            )]),
+        }
+    }
+
+    /// The record of this passage as it stands, for this attempt.
+    fn record(&self, attempt: u32) -> Record {
+        let base = self.seat.record_of(&self.seen.set).cloned();
+        Record {
+            attempt,
+            ..base.unwrap_or_else(|| Record::of(&self.seen.set))
+        }
+    }
+
+    /// The record of the passage that this drain pod belongs to. The pod has held the name since it was created, so what was noted for
+    /// the generation of that time still holds, however often the set has changed since.
+    fn record_of(&self, drain: &Drain) -> Record {
+        let Set { uid, .. } = &self.seen.set;
+        self.seat
+            .record_of_drain(drain, uid)
+            .cloned()
+            .unwrap_or_else(|| Record {
+                generation: drain.generation,
+                attempt: drain.attempt,
+                ..Record::of(&self.seen.set)
+            })
+    }
+
+    fn note_if_changed(&self, owner: &Claim, record: Record) -> Option<Step> {
+        (self.seat.record.as_ref() != Some(&record)).then(|| Step {
+            action: Action::Note {
+                claim: owner.into(),
+                record,
+            },
+            change: None,
+        })
+    }
+}
+
+const fn step(action: Action, change: Change) -> Step {
+    Step {
+        action,
+        change: Some(change),
+    }
+}
+
+fn enrol(claim: &Claim) -> Step {
+    step(Action::Enrol(claim.into()), Change::Enrolled)
+}
+
+/// A claim of another set is enrolled anew only where that set is known to be gone.
+fn may_enrol(claim: &Claim) -> bool {
+    match &claim.enrolment {
+        Enrolment::Here => false,
+        Enrolment::Nowhere => !claim.is_terminating(),
+        Enrolment::Elsewhere { uid: _, lives } => {
+            *lives == Some(Life::Gone) && !claim.is_terminating()
+        }
+    }
+}
+
+/// Every scale-down passes through the member's own departure, which its own events tell.
+fn blocked(reason: Reason) -> Outlook {
+    if reason == Reason::MemberThere {
+        return Outlook::default();
+    }
+    let wake_at = reason.ends_at();
+    Outlook::waits_until(reason, wake_at)
+}
+
+fn fault(what: &str, ask_again_at: TimeMs) -> Outlook {
+    Outlook::waits_until(
+        Reason::PolicyFault {
+            what: what.to_owned(),
+        },
+        Some(ask_again_at),
+    )
+}
+
+fn misplaced() -> Reason {
+    Reason::Unknown {
+        what: "an answer to the question that was asked".to_owned(),
+    }
+}

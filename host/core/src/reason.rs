@@ -1,0 +1,468 @@
+//! Why nothing is done, and what changed: the words that events, status and logs share.
+
+use std::fmt;
+
+use crate::{Ending, TimeMs};
+
+/// How an operator should take a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// For information.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+/// Why something is not done. Each says what, where and the mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// An annotation of the set cannot be understood.
+    AnnotationUnreadable {
+        /// Its key.
+        annotation: String,
+        /// Its value.
+        value: String,
+        /// What would be understood.
+        mend: String,
+    },
+    /// The set is paused.
+    Paused,
+    /// The set was scaled to zero, which its annotations call a pause.
+    ScaledToZero,
+    /// The ordinal lies below the live range: `ordinals.start` was raised, which is no scale-down.
+    BelowStart,
+    /// The set is being deleted.
+    SetTerminating,
+    /// A claim of the ordinal is not there.
+    ClaimMissing {
+        /// The template whose claim is missing.
+        template: String,
+    },
+    /// A claim was never enrolled for this set.
+    NotEnrolled {
+        /// The claim's name.
+        claim: String,
+    },
+    /// A claim is enrolled for another set.
+    EnrolledElsewhere {
+        /// The claim's name.
+        claim: String,
+        /// The other set's UID.
+        uid: String,
+    },
+    /// A claim has no volume.
+    NotBound {
+        /// The claim's name.
+        claim: String,
+    },
+    /// A claim is being deleted by somebody else.
+    ClaimTerminating {
+        /// The claim's name.
+        claim: String,
+    },
+    /// The member is still there.
+    MemberThere,
+    /// A pod that is neither the member nor ours holds the name.
+    NameHeld {
+        /// Why it is not ours.
+        why: String,
+    },
+    /// Another pod uses a claim.
+    ClaimInUse {
+        /// The pods' names.
+        pods: Vec<String>,
+    },
+    /// The orphan waits for its delay to pass.
+    Delayed {
+        /// When it has.
+        until: TimeMs,
+    },
+    /// The next attempt waits.
+    BackingOff {
+        /// The attempt's number.
+        attempt: u32,
+        /// Until when.
+        until: TimeMs,
+    },
+    /// As many ordinals of the set have a drain pod as may.
+    Queued,
+    /// Nothing more is tried until the set, its config or its policy changes.
+    Held {
+        /// Why.
+        why: String,
+    },
+    /// The policy says not yet.
+    PolicyWaits {
+        /// The policy's reason.
+        reason: String,
+        /// How much is done, if the policy knows.
+        percent: Option<u8>,
+    },
+    /// The policy leaves the claims.
+    PolicyKeeps {
+        /// The policy's reason.
+        reason: String,
+    },
+    /// The policy refuses until a person mends something.
+    PolicyRefuses {
+        /// The policy's reason.
+        reason: String,
+    },
+    /// The policy stopped the drain.
+    PolicyFails {
+        /// The policy's reason.
+        reason: String,
+    },
+    /// The policy could not be found, loaded or asked, or broke a limit.
+    PolicyFault {
+        /// What happened and how to mend it.
+        what: String,
+    },
+    /// What the policy rendered is not a pod that the host may create.
+    TemplateRejected {
+        /// The field.
+        field: String,
+        /// What is wrong with it and how to mend it.
+        mend: String,
+    },
+    /// The policy says complete, but the drain pod did not end by itself with success.
+    NotProven {
+        /// How it ended.
+        ending: Ending,
+    },
+    /// The policy says complete, but a pod that is neither the member nor ours uses a claim.
+    InUseAtTheEnd {
+        /// The pods' names.
+        pods: Vec<String>,
+    },
+    /// The drain pod is all that holds a claim that somebody deleted.
+    PodHoldsData {
+        /// The claim's name.
+        claim: String,
+    },
+    /// The drain pod is being deleted and its end is awaited.
+    PodLeaving,
+    /// The claims are being deleted; the garbage collector has not come yet.
+    Collecting,
+    /// The API server refused what was decided.
+    WriteRefused {
+        /// What was refused, and its words.
+        what: String,
+    },
+    /// A read or an answer that a decision needs was not there.
+    Unknown {
+        /// What was missing.
+        what: String,
+    },
+}
+
+/// What the host did or saw done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A claim was enrolled.
+    Enrolled,
+    /// A drain pod was created.
+    DrainStarted {
+        /// The attempt's number.
+        attempt: u32,
+        /// What the host took out of the template.
+        removed: Vec<String>,
+    },
+    /// The drain pod is deleted so that another attempt can follow.
+    AttemptEnded {
+        /// Why.
+        why: String,
+        /// The next attempt's number.
+        next_attempt: u32,
+    },
+    /// The ordinal is given back with its data.
+    GivenBack {
+        /// Why.
+        why: String,
+    },
+    /// The ended pod was sealed.
+    Sealed {
+        /// The policy's reason.
+        reason: String,
+    },
+    /// The claims are deleted.
+    Drained {
+        /// The policy's reason.
+        reason: String,
+    },
+    /// The pod that the garbage collector left behind is deleted.
+    Collected,
+    /// The set was touched so that its controller looks at once.
+    Touched,
+}
+
+impl Reason {
+    /// The word that events and metrics know it by.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::AnnotationUnreadable { .. } => "AnnotationUnreadable",
+            Self::Paused => "Paused",
+            Self::ScaledToZero => "ScaledToZero",
+            Self::BelowStart => "BelowStart",
+            Self::SetTerminating => "SetTerminating",
+            Self::ClaimMissing { .. } => "ClaimMissing",
+            Self::NotEnrolled { .. } => "NotEnrolled",
+            Self::EnrolledElsewhere { .. } => "EnrolledElsewhere",
+            Self::NotBound { .. } => "NotBound",
+            Self::ClaimTerminating { .. } => "ClaimTerminating",
+            Self::MemberThere => "MemberThere",
+            Self::NameHeld { .. } => "NameHeld",
+            Self::ClaimInUse { .. } => "ClaimInUse",
+            Self::Delayed { .. } => "Delayed",
+            Self::BackingOff { .. } => "BackingOff",
+            Self::Queued => "Queued",
+            Self::Held { .. } => "Held",
+            Self::PolicyWaits { .. } => "PolicyWaits",
+            Self::PolicyKeeps { .. } => "PolicyKeeps",
+            Self::PolicyRefuses { .. } => "PolicyRefuses",
+            Self::PolicyFails { .. } => "PolicyFails",
+            Self::PolicyFault { .. } => "PolicyFault",
+            Self::TemplateRejected { .. } => "TemplateRejected",
+            Self::NotProven { .. } => "NotProven",
+            Self::InUseAtTheEnd { .. } => "InUseAtTheEnd",
+            Self::PodHoldsData { .. } => "PodHoldsData",
+            Self::PodLeaving => "PodLeaving",
+            Self::Collecting => "Collecting",
+            Self::WriteRefused { .. } => "WriteRefused",
+            Self::Unknown { .. } => "Unknown",
+        }
+    }
+
+    /// When the reason goes by itself, where it does.
+    #[must_use]
+    pub const fn ends_at(&self) -> Option<TimeMs> {
+        if let Self::Delayed { until } | Self::BackingOff { until, .. } = self {
+            Some(*until)
+        } else {
+            None
+        }
+    }
+
+    /// How an operator should take it.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::Paused
+            | Self::ScaledToZero
+            | Self::MemberThere
+            | Self::Delayed { .. }
+            | Self::BackingOff { .. }
+            | Self::Queued
+            | Self::PolicyWaits { .. }
+            | Self::PolicyKeeps { .. }
+            | Self::PodLeaving
+            | Self::Collecting
+            | Self::SetTerminating => Severity::Normal,
+            Self::AnnotationUnreadable { .. }
+            | Self::BelowStart
+            | Self::ClaimMissing { .. }
+            | Self::NotEnrolled { .. }
+            | Self::EnrolledElsewhere { .. }
+            | Self::NotBound { .. }
+            | Self::ClaimTerminating { .. }
+            | Self::NameHeld { .. }
+            | Self::ClaimInUse { .. }
+            | Self::Held { .. }
+            | Self::PolicyRefuses { .. }
+            | Self::PolicyFails { .. }
+            | Self::PolicyFault { .. }
+            | Self::TemplateRejected { .. }
+            | Self::NotProven { .. }
+            | Self::InUseAtTheEnd { .. }
+            | Self::PodHoldsData { .. }
+            | Self::WriteRefused { .. }
+            | Self::Unknown { .. } => Severity::Warning,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AnnotationUnreadable {
+                annotation,
+                value,
+                mend,
+            } => {
+                write!(
+                    f,
+                    "annotation {annotation}: {value:?} is not understood: {mend}; nothing of this set is touched until then"
+                )
+            }
+            Self::Paused => write!(
+                f,
+                "the set is paused: take tidegate.dev/paused off to go on"
+            ),
+            Self::ScaledToZero => write!(
+                f,
+                "scaled to zero, which is taken for a pause: the claims are kept; annotate tidegate.dev/scale-to-zero=drain to drain them"
+            ),
+            Self::BelowStart => write!(
+                f,
+                "the ordinal lies below spec.ordinals.start, which no scale-down leads to: its claims are left alone"
+            ),
+            Self::SetTerminating => write!(f, "the set is being deleted: the claims are kept"),
+            Self::ClaimMissing { template } => write!(
+                f,
+                "the claim of template {template} is not there: nothing is drained and nothing deleted; restore it, or delete the other claims yourself"
+            ),
+            Self::NotEnrolled { claim } => write!(
+                f,
+                "claim {claim} was never enrolled while its member lived, so it is not drained and not deleted: scale up so that the member mounts it once, or delete it yourself"
+            ),
+            Self::EnrolledElsewhere { claim, uid } => write!(
+                f,
+                "claim {claim} is enrolled for the set with UID {uid}: it is not touched"
+            ),
+            Self::NotBound { claim } => write!(
+                f,
+                "claim {claim} is bound to no volume: there is nothing to drain; delete it yourself if it is not wanted"
+            ),
+            Self::ClaimTerminating { claim } => write!(
+                f,
+                "claim {claim} is being deleted by somebody else: no drain starts"
+            ),
+            Self::MemberThere => write!(f, "the member is still there"),
+            Self::NameHeld { why } => write!(
+                f,
+                "a pod that is not ours holds the member's name ({why}): it is not touched; delete it yourself if it is not wanted"
+            ),
+            Self::ClaimInUse { pods } => write!(
+                f,
+                "the claims are used by {}: the drain waits until these pods are gone",
+                pods.join(", ")
+            ),
+            Self::Delayed { .. } => write!(f, "the orphan waits for tidegate.dev/delay to pass"),
+            Self::BackingOff { attempt, .. } => write!(
+                f,
+                "attempt {attempt} waits after the failure of the one before it"
+            ),
+            Self::Queued => write!(
+                f,
+                "as many ordinals of the set have a drain pod as tidegate.dev/max-parallel allows"
+            ),
+            Self::Held { why } => write!(
+                f,
+                "nothing more is tried until the set, its config or its policy changes: {why}"
+            ),
+            Self::PolicyWaits {
+                reason,
+                percent: Some(percent),
+            } => write!(f, "the policy waits at {percent} %: {reason}"),
+            Self::PolicyWaits {
+                reason,
+                percent: None,
+            } => write!(f, "the policy waits: {reason}"),
+            Self::PolicyKeeps { reason } => write!(f, "the policy keeps the claims: {reason}"),
+            Self::PolicyRefuses { reason } => write!(f, "the policy refuses: {reason}"),
+            Self::PolicyFails { reason } => write!(
+                f,
+                "the policy stopped the drain: {reason}; everything is kept; delete the drain pod to try again"
+            ),
+            Self::PolicyFault { what } => write!(f, "{what}"),
+            Self::TemplateRejected { field, mend } => write!(
+                f,
+                "the rendered pod template is not accepted: {field}: {mend}"
+            ),
+            Self::NotProven { ending } => write!(
+                f,
+                "the policy says complete, but of the drain pod it is known that {ending}: the claims are kept"
+            ),
+            Self::InUseAtTheEnd { pods } => write!(
+                f,
+                "the claims are used by {}: they are not deleted until these pods are gone",
+                pods.join(", ")
+            ),
+            Self::PodHoldsData { claim } => write!(
+                f,
+                "claim {claim} was deleted by somebody else and this drain pod is all that holds its data, so the host does not delete the pod: let it finish, or copy the data out and delete the pod yourself"
+            ),
+            Self::PodLeaving => write!(f, "the drain pod is being deleted: its end is awaited"),
+            Self::Collecting => write!(
+                f,
+                "the claims are being deleted: the cluster's garbage collector removes them with the drain pod"
+            ),
+            Self::WriteRefused { what } => write!(
+                f,
+                "the API server refused: {what}; it is tried again, nothing is deleted meanwhile"
+            ),
+            Self::Unknown { what } => write!(f, "not known: {what}; nothing is done until it is"),
+        }
+    }
+}
+
+impl Change {
+    /// The word that events and metrics know it by.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Enrolled => "Enrolled",
+            Self::DrainStarted { .. } => "DrainStarted",
+            Self::AttemptEnded { .. } => "AttemptEnded",
+            Self::GivenBack { .. } => "GivenBack",
+            Self::Sealed { .. } => "Sealed",
+            Self::Drained { .. } => "Drained",
+            Self::Collected => "Collected",
+            Self::Touched => "Touched",
+        }
+    }
+
+    /// How an operator should take it.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        match self {
+            Self::AttemptEnded { .. } => Severity::Warning,
+            Self::Enrolled
+            | Self::DrainStarted { .. }
+            | Self::GivenBack { .. }
+            | Self::Sealed { .. }
+            | Self::Drained { .. }
+            | Self::Collected
+            | Self::Touched => Severity::Normal,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enrolled => write!(
+                f,
+                "the claim is enrolled: it will be drained when its ordinal is scaled away"
+            ),
+            Self::DrainStarted { attempt, removed } if removed.is_empty() => {
+                write!(f, "drain pod created, attempt {attempt}")
+            }
+            Self::DrainStarted { attempt, removed } => {
+                write!(
+                    f,
+                    "drain pod created, attempt {attempt}; taken out of its template: {}",
+                    removed.join(", ")
+                )
+            }
+            Self::AttemptEnded { why, next_attempt } => {
+                write!(
+                    f,
+                    "the claim is kept and attempt {next_attempt} follows: {why}"
+                )
+            }
+            Self::GivenBack { why } => write!(f, "the ordinal is given back with its data: {why}"),
+            Self::Sealed { reason } => write!(f, "the drain pod is sealed: {reason}"),
+            Self::Drained { reason } => write!(f, "drained, the claim is deleted: {reason}"),
+            Self::Collected => write!(
+                f,
+                "the drain pod is deleted, because the garbage collector is slow"
+            ),
+            Self::Touched => write!(
+                f,
+                "the set was touched, so that its controller sees at once that the name is free"
+            ),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The host's notes on a passage, kept on the owning claim and written only when something must outlive a pod.
+
+use crate::{TimeMs, seen::Set};
+
+/// What the next attempt must know even if no pod is left to tell it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The UID of the set whose passage this is.
+    pub set_uid: String,
+    /// The set's generation that it was written for.
+    pub generation: u64,
+    /// The number of the attempt that comes next, or that runs; from 1.
+    pub attempt: u32,
+    /// Before this time no drain pod is created.
+    pub not_before: Option<TimeMs>,
+    /// What the policy wants to be told again.
+    pub state: String,
+    /// Why nothing more is tried until the set, its config or its policy changes.
+    pub hold: Option<Hold>,
+}
+
+/// A rest until something changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Why.
+    pub why: String,
+    /// The [`crate::Settings::fingerprint`] that it holds for.
+    pub settings: u64,
+}
+
+impl Record {
+    /// A record for this passage with nothing noted yet.
+    #[must_use]
+    pub fn of(set: &Set) -> Self {
+        Self {
+            set_uid: set.uid.clone(),
+            generation: set.generation,
+            attempt: 1,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it was written for this passage. Where the set's UID or generation differs the member may have been back
+    /// since, and what was noted says nothing about the data that lies there now.
+    #[must_use]
+    pub fn is_of(&self, set: &Set) -> bool {
+        self.set_uid == set.uid && self.generation == set.generation
+    }
+}

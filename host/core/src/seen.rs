@@ -1,0 +1,275 @@
+//! What was seen of one set, parsed at the edge: plain data, every absence explicit.
+
+use std::collections::BTreeMap;
+
+use crate::{Ending, Ordinal, Record, Settings, TimeMs, name};
+
+/// Where the facts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// From watches: may lag, and good enough only to see whether there is something to do.
+    Cached,
+    /// Read from the API server for this pass: what every write is decided on.
+    Live,
+}
+
+/// One set with all its ordinals that have a claim or a pod, as seen in one pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where the facts come from.
+    pub view: View,
+    /// The set itself.
+    pub set: Set,
+    /// Every ordinal that is wanted, has a claim, or whose name a pod holds.
+    pub seats: BTreeMap<Ordinal, Seat>,
+}
+
+/// The set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID: what makes it this set and no other of the same name.
+    pub uid: String,
+    /// `metadata.generation`: grows with every change of its spec.
+    pub generation: u64,
+    /// `spec.ordinals.start`.
+    pub start: u32,
+    /// `spec.replicas`.
+    pub replicas: u32,
+    /// The names of its claim templates, in their order.
+    pub templates: Vec<String>,
+    /// Whether it lives.
+    pub life: Life,
+    /// What its annotations ask of us.
+    pub stewardship: Stewardship,
+}
+
+/// Whether an object lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It lives.
+    Lives,
+    /// It is being deleted.
+    Terminating,
+    /// It is gone; what is known of it stems from a drain pod's marks.
+    Gone,
+}
+
+/// What a set's annotations ask of us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stewardship {
+    /// The set names a policy and every annotation of ours was understood.
+    Ours(Settings),
+    /// The set names no policy.
+    NotOurs,
+    /// An annotation of ours cannot be understood: nothing of the set is touched until it is mended.
+    Unreadable {
+        /// The annotation's key.
+        annotation: String,
+        /// Its value.
+        value: String,
+        /// What would be understood.
+        mend: String,
+    },
+}
+
+/// One ordinal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seat {
+    /// Its claims, by the name of their template.
+    pub claims: BTreeMap<String, Claim>,
+    /// Who holds the member's name.
+    pub holder: Holder,
+    /// Pods other than the holder that name one of the claims and have not ended.
+    pub other_users: Vec<String>,
+    /// The host's notes on the passage, if it had to write any.
+    pub record: Option<Record>,
+    /// When this host first saw the ordinal as an orphan.
+    pub orphan_since: Option<TimeMs>,
+    /// Whether a drain pod of ours held the name until a moment ago, so that the set's controller may be backing off.
+    pub freed_by_us: bool,
+}
+
+/// One claim of an ordinal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its name.
+    pub name: String,
+    /// Its UID: what makes it this claim and no other of the same name.
+    pub uid: String,
+    /// Its version as it was read.
+    pub resource_version: String,
+    /// Whose it is.
+    pub enrolment: Enrolment,
+    /// Whether a volume is bound to it.
+    pub binding: Binding,
+    /// How far its deletion has come.
+    pub deletion: Deletion,
+}
+
+/// Whose a claim is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrolment {
+    /// It bears this set's UID.
+    Here,
+    /// It bears none.
+    Nowhere,
+    /// It bears the UID of another set.
+    Elsewhere {
+        /// That UID.
+        uid: String,
+        /// Whether a set of that UID still lives; `None` where that is not known.
+        lives: Option<Life>,
+    },
+}
+
+/// Whether a volume is bound to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Bound.
+    Bound,
+    /// Not bound yet.
+    Pending,
+    /// It lost its volume.
+    Lost,
+    /// Not known.
+    Unknown,
+}
+
+/// How far a claim's deletion has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// Nobody has deleted it.
+    None,
+    /// Deleted; it goes when no pod uses it.
+    Background,
+    /// Deleted in the foreground; it goes when the pods that it owns are gone.
+    Foreground,
+}
+
+/// Who holds the member's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Holder {
+    /// No pod bears the name.
+    #[default]
+    Nobody,
+    /// The set's own pod.
+    Member {
+        /// The templates whose claims it mounts.
+        mounts: Vec<String>,
+    },
+    /// Our drain pod: its marks match the set, the ordinal and the claims.
+    Drain(Box<Drain>),
+    /// Any other pod. What speaks against taking it for ours is named.
+    Foreign {
+        /// Why it is neither the member nor our drain pod.
+        why: String,
+    },
+}
+
+/// A drain pod of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Its name, which is the member's.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its version as it was read.
+    pub resource_version: String,
+    /// Which attempt of the passage it is, from 1.
+    pub attempt: u32,
+    /// The set's generation when it was created.
+    pub generation: u64,
+    /// The UIDs of the claims that it mounts or discards, by template.
+    pub claims: BTreeMap<String, String>,
+    /// The template whose claim owns it.
+    pub owner: String,
+    /// How it ended, if it did.
+    pub ending: Ending,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Whether it bears our seal.
+    pub sealed: bool,
+    /// When it was unsealed after its claims were deleted.
+    pub drained_at: Option<TimeMs>,
+}
+
+impl Set {
+    /// Whether the set wants this ordinal: `start ≤ ordinal < start + replicas`, on a set that is not going away.
+    #[must_use]
+    pub fn wants(&self, ordinal: Ordinal) -> bool {
+        self.life == Life::Lives
+            && u64::from(ordinal.0) >= u64::from(self.start)
+            && u64::from(ordinal.0) < u64::from(self.start).saturating_add(u64::from(self.replicas))
+    }
+
+    /// Whether the ordinal lies above the live range, where a scale-down leaves its orphans.
+    #[must_use]
+    pub fn is_above(&self, ordinal: Ordinal) -> bool {
+        u64::from(ordinal.0) >= u64::from(self.start).saturating_add(u64::from(self.replicas))
+    }
+
+    /// The name of the member of that ordinal.
+    #[must_use]
+    pub fn member(&self, ordinal: Ordinal) -> String {
+        name::member(&self.name, ordinal)
+    }
+}
+
+impl Seat {
+    /// The claim of that UID, if the seat has it.
+    #[must_use]
+    pub fn claim_of(&self, uid: &str) -> Option<&Claim> {
+        self.claims.values().find(|claim| claim.uid == uid)
+    }
+
+    /// The record, if it was written for the passage that this set is in.
+    #[must_use]
+    pub fn record_of(&self, set: &Set) -> Option<&Record> {
+        self.record.as_ref().filter(|record| record.is_of(set))
+    }
+
+    /// The record, if it was written for the passage that this drain pod belongs to.
+    #[must_use]
+    pub fn record_of_drain(&self, drain: &Drain, set_uid: &str) -> Option<&Record> {
+        self.record
+            .as_ref()
+            .filter(|record| record.set_uid == set_uid && record.generation == drain.generation)
+    }
+
+    /// The number of the attempt that comes next, from 1; a lower bound.
+    #[must_use]
+    pub fn next_attempt(&self, set: &Set) -> u32 {
+        self.record_of(set)
+            .map_or(1, |record| record.attempt.max(1))
+    }
+
+    /// Whether a claim of this drain pod is being deleted, or is gone.
+    #[must_use]
+    pub fn has_begun_to_go(&self, drain: &Drain) -> bool {
+        drain
+            .claims
+            .values()
+            .any(|uid| self.claim_of(uid).is_none_or(Claim::is_terminating))
+    }
+
+    /// Our drain pod, if it holds the name.
+    #[must_use]
+    pub fn drain(&self) -> Option<&Drain> {
+        match &self.holder {
+            Holder::Drain(drain) => Some(drain),
+            Holder::Nobody | Holder::Member { .. } | Holder::Foreign { .. } => None,
+        }
+    }
+}
+
+impl Claim {
+    /// Whether anybody has deleted it.
+    #[must_use]
+    pub fn is_terminating(&self) -> bool {
+        self.deletion != Deletion::None
+    }
+}
