@@ -1,0 +1,180 @@
+//! Carries out one write of a plan: one match, no choices. Every request names the very object and version that were judged.
+
+use http::{Method, Request};
+use serde_json::{Value, json};
+use tidegate_core::{
+    plan::{Action, Outcome, Target},
+    proof::{Condemned, Propagation},
+    settings,
+};
+
+use crate::{cluster::Cluster, error::Error, marks};
+
+const MANAGER: &str = "fieldManager=tidegate";
+
+/// The set that the write is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub set: &'a str,
+    /// Its UID.
+    pub set_uid: &'a str,
+    /// A text that differs from touch to touch.
+    pub stamp: &'a str,
+}
+
+/// Carries out one write.
+///
+/// # Errors
+/// Where the API server refuses it, because the object is not the one or not as it was judged, or does not answer.
+pub async fn act(cluster: &Cluster, of: Of<'_>, action: &Action) -> Result<(), Error> {
+    let (what, request) = request(of, action);
+    let request = request.map_err(|error| Error::Malformed(format!("{what}: {error}")))?;
+    cluster.write(what, request).await.map(|_| ())
+}
+
+fn request(of: Of<'_>, action: &Action) -> (String, http::Result<Request<Vec<u8>>>) {
+    let ns = of.namespace;
+    match action {
+        Action::Enrol(claim) => {
+            let labels = json!({ "labels": { marks::SET_UID: of.set_uid } });
+            (
+                format!("enrolling claim {ns}/{}", claim.name),
+                patch(&claim_path(ns, &claim.name), claim, labels),
+            )
+        }
+        Action::Note { claim, record } => {
+            let note = json!({ "annotations": { marks::RECORD: marks::record_to_json(record) } });
+            (
+                format!("writing the record on claim {ns}/{}", claim.name),
+                patch(&claim_path(ns, &claim.name), claim, note),
+            )
+        }
+        Action::CreatePod { body } => {
+            let path = format!("/api/v1/namespaces/{ns}/pods?fieldValidation=Strict&{MANAGER}");
+            (
+                format!("creating a drain pod of {ns}/{}", of.set),
+                send(
+                    Method::POST,
+                    &path,
+                    "application/json",
+                    body.manifest.clone(),
+                ),
+            )
+        }
+        Action::Seal(pod) => {
+            let seal = json!({ "finalizers": [marks::SEAL] });
+            (
+                format!("sealing pod {ns}/{}", pod.name),
+                patch(&pod_path(ns, &pod.name), pod, seal),
+            )
+        }
+        Action::DeleteClaim(claim) => (
+            format!("deleting claim {ns}/{}", claim.name()),
+            delete_claim(ns, claim),
+        ),
+        Action::Unseal { pod, outcome } => (
+            format!("unsealing pod {ns}/{}", pod.name),
+            unseal(ns, pod, *outcome),
+        ),
+        Action::DeletePod(pod) => {
+            let body = json!({
+                "kind": "DeleteOptions",
+                "apiVersion": "v1",
+                "preconditions": { "uid": pod.uid, "resourceVersion": pod.resource_version },
+            });
+            (
+                format!("deleting drain pod {ns}/{}", pod.name),
+                send(
+                    Method::DELETE,
+                    &pod_path(ns, &pod.name),
+                    "application/json",
+                    body.to_string(),
+                ),
+            )
+        }
+        Action::Touch => {
+            let path = format!(
+                "/apis/apps/v1/namespaces/{ns}/statefulsets/{}/status?{MANAGER}",
+                of.set
+            );
+            let touch = json!({ "metadata": { "uid": of.set_uid, "annotations": { settings::TOUCHED: of.stamp } } });
+            (
+                format!("touching set {ns}/{}", of.set),
+                send(
+                    Method::PATCH,
+                    &path,
+                    "application/merge-patch+json",
+                    touch.to_string(),
+                ),
+            )
+        }
+    }
+}
+
+/// A finalizer is merged by its whole list, which the resourceVersion pins to the list that was seen.
+fn patch(path: &str, target: &Target, mut metadata: Value) -> http::Result<Request<Vec<u8>>> {
+    metadata["uid"] = json!(target.uid);
+    metadata["resourceVersion"] = json!(target.resource_version);
+    let body = json!({ "metadata": metadata }).to_string();
+    send(
+        Method::PATCH,
+        &format!("{path}?{MANAGER}"),
+        "application/strategic-merge-patch+json",
+        body,
+    )
+}
+
+fn unseal(ns: &str, pod: &Target, outcome: Outcome) -> http::Result<Request<Vec<u8>>> {
+    let finalizers = json!([marks::SEAL]);
+    let metadata = match outcome {
+        Outcome::Drained { at } => json!({
+            "$deleteFromPrimitiveList/finalizers": finalizers,
+            "annotations": { marks::DRAINED: at.0.to_string() },
+        }),
+        Outcome::GivenBack => json!({ "$deleteFromPrimitiveList/finalizers": finalizers }),
+    };
+    patch(&pod_path(ns, &pod.name), pod, metadata)
+}
+
+fn delete_claim(ns: &str, claim: &Condemned) -> http::Result<Request<Vec<u8>>> {
+    let propagation = match claim.propagation() {
+        Propagation::Background => "Background",
+        Propagation::Foreground => "Foreground",
+    };
+    let body = json!({
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "preconditions": { "uid": claim.uid(), "resourceVersion": claim.resource_version() },
+        "propagationPolicy": propagation,
+    });
+    send(
+        Method::DELETE,
+        &claim_path(ns, claim.name()),
+        "application/json",
+        body.to_string(),
+    )
+}
+
+fn claim_path(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}")
+}
+
+fn pod_path(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{name}")
+}
+
+fn send(
+    method: Method,
+    path: &str,
+    content_type: &str,
+    body: String,
+) -> http::Result<Request<Vec<u8>>> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(http::header::CONTENT_TYPE, content_type)
+        .body(body.into_bytes())
+}

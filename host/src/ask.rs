@@ -1,0 +1,321 @@
+//! Asks the policies, and turns what they say into answers that the core decides on. Whatever goes wrong on the way is an answer too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use tidegate_core::{
+    Answer, Ordinal, Question, Seat, Settings, TimeMs,
+    seen::{Holder, Stewardship},
+    settings,
+};
+
+use crate::{
+    drain_pod::{Ask, Maker, asks, parse_grants},
+    host::{Host, Sight},
+    marks::{Containers, Marks},
+    modules::Unavailable,
+    observe::marks_of,
+    policy::{Fault, Log, LogLevel, Module, translate, wit},
+};
+
+/// What is answered where nobody was asked.
+pub const NO_ANSWERS: BTreeMap<Ordinal, Answer> = BTreeMap::new();
+
+/// Asks every question, one after the other: the calls take microseconds, and their number is bounded by the ordinals of one set.
+pub async fn ask(
+    host: &Host,
+    sight: &Sight,
+    questions: &[Question],
+    now: TimeMs,
+) -> BTreeMap<Ordinal, Answer> {
+    let mut answers = BTreeMap::new();
+    for question in questions {
+        let ordinal = question.ordinal();
+        let Some(seat) = sight.seen.seats.get(&ordinal) else {
+            continue;
+        };
+        let asked = Asked {
+            host,
+            sight,
+            ordinal,
+            seat,
+            now,
+        };
+        let answer = match question {
+            Question::Render(_) => asked.render().await,
+            Question::Judge(_) => asked.judge().await,
+        };
+        if !matches!(answer, Answer::Fault { .. }) {
+            host.memory.answered(&sight.seen.set.uid, ordinal);
+        }
+        answers.insert(ordinal, answer);
+    }
+    answers
+}
+
+struct Asked<'a> {
+    host: &'a Host,
+    sight: &'a Sight,
+    ordinal: Ordinal,
+    seat: &'a Seat,
+    now: TimeMs,
+}
+
+impl Asked<'_> {
+    async fn render(&self) -> Answer {
+        let set = &self.sight.seen.set;
+        let Stewardship::Ours(settings) = &set.stewardship else {
+            return self.fault("the set names no policy".to_owned());
+        };
+        let found = self
+            .host
+            .modules
+            .find(&self.host.cluster, &set.namespace, &settings.policy);
+        let module = match found.await {
+            Ok(module) => module,
+            Err(Unavailable::Gone(what) | Unavailable::Fault(what)) => return self.fault(what),
+        };
+        let attempt = self.seat.next_attempt(set);
+        let state = self
+            .seat
+            .record_of(set)
+            .map(|record| record.state.as_str())
+            .unwrap_or_default();
+        let situation = translate::situation(
+            self.sight,
+            self.ordinal,
+            self.now,
+            &settings.config,
+            attempt,
+            state,
+        );
+        let called = module.render(situation).await;
+        self.log(&module, &called.log);
+        match called.answer {
+            Ok(rendering) => self.rendered(rendering, settings, &module, attempt),
+            Err(fault) => self.policy_fault(&module, &fault),
+        }
+    }
+
+    fn rendered(
+        &self,
+        rendering: wit::Rendering,
+        settings: &Settings,
+        module: &Module,
+        attempt: u32,
+    ) -> Answer {
+        match rendering {
+            wit::Rendering::Pod(pod) => self.make(pod, settings, module, attempt),
+            wit::Rendering::Wait(wit::RenderWait { reason, ask_again }) => Answer::Wait {
+                reason,
+                percent: None,
+                ask_again_at: ask_again.map(|delay| self.now.after_ms(translate::held(delay))),
+                state: None,
+            },
+            wit::Rendering::Keep(reason) => Answer::Keep(reason),
+            wit::Rendering::Refuse(reason) => Answer::Refuse(reason),
+        }
+    }
+
+    fn make(&self, pod: wit::Pod, settings: &Settings, module: &Module, attempt: u32) -> Answer {
+        let set = &self.sight.seen.set;
+        let claims: BTreeMap<String, String> = self
+            .seat
+            .claims
+            .iter()
+            .map(|(name, claim)| (name.clone(), claim.uid.clone()))
+            .collect();
+        let owner = set.templates.first().cloned().unwrap_or_default();
+        let allowed = match self.allowed(settings) {
+            Ok(allowed) => allowed,
+            Err(mend) => {
+                return Answer::Rejected {
+                    field: format!("annotation {}", settings::GRANT),
+                    mend,
+                };
+            }
+        };
+        let maker = Maker {
+            namespace: &set.namespace,
+            name: &set.member(self.ordinal),
+            service: self.sight.service.as_deref(),
+            claims: &self.seat.claims,
+            traffic: translate::traffic(pod.traffic),
+            discard: &pod.discard,
+            allowed: &allowed,
+            state: pod.state,
+            marks: Marks {
+                version: Marks::VERSION,
+                set: set.name.clone(),
+                set_uid: set.uid.clone(),
+                generation: set.generation,
+                ordinal: self.ordinal.0,
+                attempt,
+                policy: settings.policy.clone(),
+                digest: module.digest().to_string(),
+                config: settings.config.clone(),
+                containers: Containers::default(),
+                claims,
+                owner,
+                orphan_since_ms: self.seat.orphan_since.unwrap_or(self.now).0,
+            },
+        };
+        match maker.make(&pod.template) {
+            Ok(body) => Answer::Pod(Box::new(body)),
+            Err(rejection) => Answer::Rejected {
+                field: rejection.field,
+                mend: rejection.mend,
+            },
+        }
+    }
+
+    /// What the set's own template asks for, what a template that stands on the set itself asks for, and what was granted.
+    fn allowed(&self, settings: &Settings) -> Result<BTreeSet<Ask>, String> {
+        let none = BTreeSet::new();
+        let own = self
+            .sight
+            .set_json
+            .pointer("/spec/template/spec")
+            .and_then(Value::as_object);
+        let annotations = self.sight.set_json.pointer("/metadata/annotations");
+        let on_the_set = settings::PREDECESSOR
+            .iter()
+            .filter_map(|key| annotations?.get(key)?.as_str())
+            .filter_map(|text| serde_json::from_str::<Value>(text).ok());
+        let mut allowed: BTreeSet<Ask> = parse_grants(&settings.grant)?.into_iter().collect();
+        allowed.extend(
+            own.into_iter()
+                .flat_map(|spec| asks(spec, &none))
+                .map(|(ask, _)| ask),
+        );
+        for template in on_the_set {
+            let spec = template.get("spec").and_then(Value::as_object);
+            allowed.extend(
+                spec.into_iter()
+                    .flat_map(|spec| asks(spec, &none))
+                    .map(|(ask, _)| ask),
+            );
+        }
+        Ok(allowed)
+    }
+
+    async fn judge(&self) -> Answer {
+        let set = &self.sight.seen.set;
+        let (Holder::Drain(drain), Some(pod)) =
+            (&self.seat.holder, self.sight.pods.get(&self.ordinal))
+        else {
+            return self.fault("the drain pod was not read".to_owned());
+        };
+        let marks = match marks_of(pod) {
+            Ok(marks) => marks,
+            Err(why) => return self.fault(why),
+        };
+        let found = self.host.modules.find_exactly(
+            &self.host.cluster,
+            &set.namespace,
+            &marks.policy,
+            &marks.digest,
+        );
+        let module = match found.await {
+            Ok(module) => module,
+            Err(Unavailable::Gone(what)) => return Answer::ModuleGone(what),
+            Err(Unavailable::Fault(what)) => return self.fault(what),
+        };
+        let state = self.seat.record_of_drain(drain, &set.uid);
+        let state = state
+            .map(|record| record.state.as_str())
+            .unwrap_or_default();
+        let mut situation = translate::situation(
+            self.sight,
+            self.ordinal,
+            self.now,
+            &marks.config,
+            marks.attempt,
+            state,
+        );
+        situation.orphan_since = marks.orphan_since_ms;
+        let drain_pod = translate::drain_pod(
+            pod,
+            &marks,
+            drain,
+            translate::Outlook {
+                wanted: set.wants(self.ordinal),
+                can_cancel: !self.seat.has_begun_to_go(drain),
+            },
+        );
+        let called = module.judge(situation, drain_pod).await;
+        self.log(&module, &called.log);
+        match called.answer {
+            Ok(verdict) => self.verdict(verdict, state),
+            Err(fault) => self.policy_fault(&module, &fault),
+        }
+    }
+
+    fn verdict(&self, verdict: wit::Verdict, state_before: &str) -> Answer {
+        match verdict {
+            wit::Verdict::Wait(wit::JudgeWait {
+                reason,
+                percent,
+                ask_again,
+                state,
+            }) => Answer::Wait {
+                reason,
+                percent,
+                ask_again_at: ask_again.map(|delay| self.now.after_ms(translate::held(delay))),
+                state: state.filter(|state| state != state_before),
+            },
+            wit::Verdict::Retry(wit::Retry {
+                reason,
+                after,
+                state,
+            }) => Answer::Retry {
+                reason,
+                after_ms: translate::held(after),
+                state,
+            },
+            wit::Verdict::Complete(reason) => Answer::Complete(reason),
+            wit::Verdict::Cancel(reason) => Answer::Cancel(reason),
+            wit::Verdict::Fail(reason) => Answer::Fail(reason),
+        }
+    }
+
+    fn policy_fault(&self, module: &Module, fault: &Fault) -> Answer {
+        tracing::debug!(digest = %module.digest(), "{fault:?}");
+        self.fault(format!("policy sha256:{}: {fault}", module.digest()))
+    }
+
+    fn fault(&self, what: String) -> Answer {
+        let set_uid = &self.sight.seen.set.uid;
+        let ask_again_at = self
+            .host
+            .memory
+            .after_fault(set_uid, self.ordinal, self.now);
+        Answer::Fault { what, ask_again_at }
+    }
+
+    fn log(&self, module: &Module, log: &Log) {
+        let set = &self.sight.seen.set;
+        let pod = set.member(self.ordinal);
+        let digest = module.digest();
+        for line in &log.lines {
+            let message = &line.message;
+            match line.level {
+                LogLevel::Debug => {
+                    tracing::debug!(namespace = set.namespace, pod, %digest, "policy: {message}")
+                }
+                LogLevel::Info => {
+                    tracing::info!(namespace = set.namespace, pod, %digest, "policy: {message}")
+                }
+                LogLevel::Warn => {
+                    tracing::warn!(namespace = set.namespace, pod, %digest, "policy: {message}")
+                }
+                LogLevel::Error => {
+                    tracing::error!(namespace = set.namespace, pod, %digest, "policy: {message}")
+                }
+            }
+        }
+        if log.dropped > 0 {
+            tracing::warn!(namespace = set.namespace, pod, %digest, dropped = log.dropped, "the policy logged more than is kept");
+        }
+    }
+}

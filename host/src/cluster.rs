@@ -1,0 +1,131 @@
+//! The clients, and what is read from the API server itself.
+
+use std::time::Duration;
+
+use http::Request;
+use kube::{Api, Client, Config, api::ListParams, config::KubeConfigOptions};
+use serde_json::Value;
+
+use crate::{
+    error::Error,
+    objects::{ClaimObject, PodObject},
+};
+
+/// How long a single request may take before its outcome counts as unknown, in seconds: above the API server's own limit for slow
+/// admission (30 s for a webhook) nothing is gained by waiting.
+const REQUEST_DEADLINE_SECS: u64 = 30;
+
+/// The API server, through clients that never retry by themselves: a request that is sent again minutes later is one that was decided on
+/// facts of minutes ago. The loop that decides is the only retry.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+}
+
+/// What was read about one set, all of it after the call began.
+pub struct Reading {
+    /// The set; none where it is gone.
+    pub set: Option<Value>,
+    /// Every claim of its namespace.
+    pub claims: Vec<ClaimObject>,
+    /// Every pod of its namespace.
+    pub pods: Vec<PodObject>,
+}
+
+impl Cluster {
+    /// Clients for the cluster that this process runs in, or that `KUBECONFIG` names.
+    ///
+    /// # Errors
+    /// Where neither is there, or its credentials cannot be read.
+    pub async fn connect() -> anyhow::Result<Self> {
+        let config = match std::env::var_os("KUBECONFIG") {
+            Some(_) => Config::from_kubeconfig(&KubeConfigOptions::default()).await?,
+            None => Config::incluster()?,
+        };
+        Self::new(config)
+    }
+
+    /// Clients for the cluster that this configuration names.
+    ///
+    /// # Errors
+    /// Where its credentials cannot be read.
+    pub fn new(mut config: Config) -> anyhow::Result<Self> {
+        config.default_retry = false;
+        Ok(Self {
+            client: Client::try_from(config)?,
+        })
+    }
+
+    /// The client for watches and events.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Reads the set and everything that a decision about it rests on.
+    ///
+    /// # Errors
+    /// Where any of it cannot be read: half a reading is none.
+    pub async fn read(&self, namespace: &str, set: &str) -> Result<Reading, Error> {
+        let sets: Api<kube::core::DynamicObject> = Api::namespaced_with(
+            self.client(),
+            namespace,
+            &kube::core::ApiResource::erase::<crate::objects::SetObject>(&()),
+        );
+        let claims: Api<ClaimObject> = Api::namespaced(self.client(), namespace);
+        let pods: Api<PodObject> = Api::namespaced(self.client(), namespace);
+        let list = ListParams::default();
+        let what = |kind: &str| format!("reading {kind} of {namespace}/{set}");
+        let (set, claims, pods) = futures::try_join!(
+            within(what("the set"), sets.get_opt(set)),
+            within(what("the claims"), claims.list(&list)),
+            within(what("the pods"), pods.list(&list)),
+        )?;
+        let set = set.map(serde_json::to_value).transpose();
+        let set = set.map_err(|error| Error::Malformed(error.to_string()))?;
+        Ok(Reading {
+            set,
+            claims: claims.items,
+            pods: pods.items,
+        })
+    }
+
+    /// The ConfigMap of that name, if there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<k8s_openapi::api::core::v1::ConfigMap>, Error> {
+        let maps: Api<k8s_openapi::api::core::v1::ConfigMap> =
+            Api::namespaced(self.client(), namespace);
+        within(
+            format!("reading ConfigMap {namespace}/{name}"),
+            maps.get_opt(name),
+        )
+        .await
+    }
+
+    /// Sends one write, once.
+    ///
+    /// # Errors
+    /// Where it is refused, or not answered in time.
+    pub async fn write(&self, what: String, request: Request<Vec<u8>>) -> Result<Value, Error> {
+        within(what, self.client.request::<Value>(request)).await
+    }
+}
+
+async fn within<T>(
+    what: String,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(Duration::from_secs(REQUEST_DEADLINE_SECS), request).await {
+        Ok(answer) => answer.map_err(|error| Error::of_request(what, error)),
+        Err(_) => {
+            let why = format!("no answer in {REQUEST_DEADLINE_SECS} s");
+            Err(Error::NoAnswer { what, why })
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What a pod spec asks for that not everybody may have: every account, secret, config map, claim, host path, host namespace and privilege, by
+//! every road. A drain pod may ask for what its set's own template asks for and for what the set's owner granted; for nothing else, because
+//! a policy's author need not be allowed to run pods.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+/// One thing asked for. The kind is the word that a grant uses.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ask {
+    /// What kind of thing.
+    pub kind: &'static str,
+    /// Which one.
+    pub name: String,
+}
+
+impl Ask {
+    /// What to do about it where it is refused.
+    #[must_use]
+    pub fn mend(&self) -> String {
+        let Self { kind, name } = self;
+        format!(
+            "asks for {kind} {name:?}, which the set's own pod template does not have: take it out, or annotate the set with tidegate.dev/grant: {kind}={name}"
+        )
+    }
+}
+
+/// Volumes that give nothing but a place to write and what the pod already is.
+const HARMLESS_VOLUMES: [&str; 3] = ["emptyDir", "downwardAPI", "image"];
+/// Fields of the spec that are asked for by being true.
+const HOST_FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
+/// Fields of the spec that are asked for by naming something.
+const NAMED: [&str; 4] = [
+    "priorityClassName",
+    "runtimeClassName",
+    "nodeName",
+    "schedulerName",
+];
+
+/// Everything that this pod spec asks for, with the field that does. `own_claims` are the templates of the ordinal's claims, whose volumes the
+/// host makes itself.
+#[must_use]
+pub fn asks(spec: &Map<String, Value>, own_claims: &BTreeSet<String>) -> Vec<(Ask, String)> {
+    let mut asks = Asks::default();
+    asks.of_pod(spec);
+    for (at, volume) in list(spec.get("volumes")).enumerate() {
+        let own = text(volume, "name").is_some_and(|name| own_claims.contains(name));
+        if !own {
+            asks.of_volume(volume, &format!("spec.volumes[{at}]"));
+        }
+    }
+    for lists in ["initContainers", "containers"] {
+        for (at, container) in list(spec.get(lists)).enumerate() {
+            asks.of_container(container, &format!("spec.{lists}[{at}]"));
+        }
+    }
+    asks.found
+}
+
+#[derive(Default)]
+struct Asks {
+    found: Vec<(Ask, String)>,
+}
+
+impl Asks {
+    fn add(&mut self, kind: &'static str, name: impl Into<String>, field: String) {
+        self.found.push((
+            Ask {
+                kind,
+                name: name.into(),
+            },
+            field,
+        ));
+    }
+
+    fn of_pod(&mut self, spec: &Map<String, Value>) {
+        for field in ["serviceAccountName", "serviceAccount"] {
+            match spec.get(field).and_then(Value::as_str) {
+                None | Some("" | "default") => {}
+                Some(name) => self.add("serviceAccount", name, format!("spec.{field}")),
+            }
+        }
+        for (at, secret) in list(spec.get("imagePullSecrets")).enumerate() {
+            let name = text(secret, "name").unwrap_or_default();
+            self.add("secret", name, format!("spec.imagePullSecrets[{at}].name"));
+        }
+        for flag in HOST_FLAGS {
+            if spec.get(flag).and_then(Value::as_bool) == Some(true) {
+                self.add("host", flag, format!("spec.{flag}"));
+            }
+        }
+        for field in NAMED {
+            match spec.get(field).and_then(Value::as_str) {
+                None | Some("") => {}
+                Some("default-scheduler") if field == "schedulerName" => {}
+                Some(name) => self.add(field, name, format!("spec.{field}")),
+            }
+        }
+        if let Some(priority) = spec.get("priority").and_then(Value::as_i64) {
+            self.add("priority", priority.to_string(), "spec.priority".to_owned());
+        }
+        for (at, claim) in list(spec.get("resourceClaims")).enumerate() {
+            let name = text(claim, "resourceClaimName")
+                .or_else(|| text(claim, "resourceClaimTemplateName"));
+            self.add(
+                "resourceClaim",
+                name.unwrap_or_default(),
+                format!("spec.resourceClaims[{at}]"),
+            );
+        }
+        let context = spec.get("securityContext");
+        for (at, sysctl) in list(context.and_then(|it| it.get("sysctls"))).enumerate() {
+            let name = text(sysctl, "name").unwrap_or_default();
+            self.add(
+                "sysctl",
+                name,
+                format!("spec.securityContext.sysctls[{at}]"),
+            );
+        }
+        self.of_security(context, "spec.securityContext");
+    }
+
+    fn of_volume(&mut self, volume: &Value, field: &str) {
+        let Some(fields) = volume.as_object() else {
+            return;
+        };
+        for (kind, source) in fields
+            .iter()
+            .filter(|(key, value)| *key != "name" && !value.is_null())
+        {
+            let at = format!("{field}.{kind}");
+            let named = |key: &str| text(source, key).unwrap_or_default().to_owned();
+            match kind.as_str() {
+                "secret" => self.add("secret", named("secretName"), at),
+                "configMap" => self.add("configMap", named("name"), at),
+                "persistentVolumeClaim" => self.add("claim", named("claimName"), at),
+                "hostPath" => self.add("hostPath", named("path"), at),
+                "csi" => self.add("csi", named("driver"), at),
+                "projected" => self.of_projected(source, &at),
+                harmless if HARMLESS_VOLUMES.contains(&harmless) => {}
+                other => self.add("volume", other, at.clone()),
+            }
+        }
+    }
+
+    fn of_projected(&mut self, projected: &Value, field: &str) {
+        for (at, source) in list(projected.get("sources")).enumerate() {
+            let Some(fields) = source.as_object() else {
+                continue;
+            };
+            for (kind, source) in fields.iter().filter(|(_, value)| !value.is_null()) {
+                let at = format!("{field}.sources[{at}].{kind}");
+                let named = |key: &str| text(source, key).unwrap_or_default().to_owned();
+                match kind.as_str() {
+                    "secret" => self.add("secret", named("name"), at),
+                    "configMap" => self.add("configMap", named("name"), at),
+                    "downwardAPI" => {}
+                    "serviceAccountToken" => self.add("token", named("audience"), at),
+                    other => self.add("volume", other, at.clone()),
+                }
+            }
+        }
+    }
+
+    fn of_container(&mut self, container: &Value, field: &str) {
+        for (at, env) in list(container.get("env")).enumerate() {
+            let source = env.get("valueFrom");
+            for (key, kind) in [("secretKeyRef", "secret"), ("configMapKeyRef", "configMap")] {
+                if let Some(reference) = source.and_then(|source| source.get(key)) {
+                    let name = text(reference, "name").unwrap_or_default();
+                    self.add(kind, name, format!("{field}.env[{at}].valueFrom.{key}"));
+                }
+            }
+        }
+        for (at, source) in list(container.get("envFrom")).enumerate() {
+            for (key, kind) in [("secretRef", "secret"), ("configMapRef", "configMap")] {
+                if let Some(reference) = source.get(key) {
+                    let name = text(reference, "name").unwrap_or_default();
+                    self.add(kind, name, format!("{field}.envFrom[{at}].{key}"));
+                }
+            }
+        }
+        for (at, port) in list(container.get("ports")).enumerate() {
+            if let Some(number) = port
+                .get("hostPort")
+                .and_then(Value::as_i64)
+                .filter(|it| *it != 0)
+            {
+                self.add(
+                    "hostPort",
+                    number.to_string(),
+                    format!("{field}.ports[{at}].hostPort"),
+                );
+            }
+        }
+        self.of_security(
+            container.get("securityContext"),
+            &format!("{field}.securityContext"),
+        );
+    }
+
+    fn of_security(&mut self, context: Option<&Value>, field: &str) {
+        let Some(context) = context else {
+            return;
+        };
+        for flag in ["privileged", "allowPrivilegeEscalation"] {
+            if context.get(flag).and_then(Value::as_bool) == Some(true) {
+                self.add("privilege", flag, format!("{field}.{flag}"));
+            }
+        }
+        if context.get("runAsUser").and_then(Value::as_i64) == Some(0) {
+            self.add("privilege", "root", format!("{field}.runAsUser"));
+        }
+        let added = context.get("capabilities").and_then(|it| it.get("add"));
+        for (at, capability) in list(added).enumerate() {
+            let name = capability.as_str().unwrap_or_default();
+            self.add(
+                "capability",
+                name,
+                format!("{field}.capabilities.add[{at}]"),
+            );
+        }
+        for profile in ["seccompProfile", "appArmorProfile"] {
+            let kind = context
+                .get(profile)
+                .and_then(|profile| text(profile, "type"));
+            if let Some(kind @ ("Unconfined" | "Localhost")) = kind {
+                self.add(
+                    "privilege",
+                    format!("{profile}-{kind}"),
+                    format!("{field}.{profile}"),
+                );
+            }
+        }
+        for odd in ["procMount", "seLinuxOptions", "windowsOptions"] {
+            if let Some(value) = context.get(odd).filter(|value| !value.is_null()) {
+                self.add(
+                    "privilege",
+                    format!("{odd}={value}"),
+                    format!("{field}.{odd}"),
+                );
+            }
+        }
+    }
+}
+
+fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+    value.and_then(Value::as_array).into_iter().flatten()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str()
+}

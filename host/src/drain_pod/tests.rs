@@ -1,0 +1,348 @@
+use tidegate_core::seen::{Binding, Deletion, Enrolment};
+
+use super::*;
+
+fn claims() -> BTreeMap<String, Claim> {
+    let claim = Claim {
+        name: "data-web-2".into(),
+        uid: "claim-uid".into(),
+        resource_version: "7".into(),
+        enrolment: Enrolment::Here,
+        binding: Binding::Bound,
+        deletion: Deletion::None,
+    };
+    BTreeMap::from([("data".to_owned(), claim)])
+}
+
+fn make_with(template: &Value, discard: &[String], allowed: &[Ask]) -> Result<PodBody, Rejection> {
+    let claims = claims();
+    let allowed = allowed.iter().cloned().collect();
+    let marks = Marks {
+        version: Marks::VERSION,
+        set: "web".into(),
+        set_uid: "set-uid".into(),
+        generation: 2,
+        ordinal: 2,
+        attempt: 1,
+        policy: "library:exec".into(),
+        digest: "d".into(),
+        config: String::new(),
+        containers: Containers::default(),
+        claims: BTreeMap::from([("data".to_owned(), "claim-uid".to_owned())]),
+        owner: "data".into(),
+        orphan_since_ms: 0,
+    };
+    let maker = Maker {
+        namespace: "ns",
+        name: "web-2",
+        service: Some("web"),
+        claims: &claims,
+        traffic: Traffic::None,
+        discard,
+        allowed: &allowed,
+        state: None,
+        marks,
+    };
+    maker.make(&template.to_string())
+}
+
+fn make(template: &Value) -> Result<PodBody, Rejection> {
+    make_with(template, &[], &[])
+}
+
+fn template() -> Value {
+    json!({ "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [
+        { "name": "drain", "image": "i", "volumeMounts": [{ "name": "data", "mountPath": "/data" }] },
+    ] } })
+}
+
+fn with(pointer: &str, key: &str, value: Value) -> Value {
+    let mut template = template();
+    template.pointer_mut(pointer).unwrap()[key] = value;
+    template
+}
+
+fn pod(template: &Value) -> Value {
+    serde_json::from_str(&make(template).unwrap().manifest).unwrap()
+}
+
+#[test]
+fn the_host_says_who_the_pod_is() {
+    let pod = pod(&template());
+    assert_eq!(pod["metadata"]["name"], "web-2");
+    assert_eq!(pod["metadata"]["namespace"], "ns");
+    assert_eq!(pod["metadata"]["labels"]["app"], "web");
+    assert_eq!(pod["metadata"]["labels"]["tidegate.dev/set-uid"], "set-uid");
+    assert_eq!(
+        pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"],
+        "web-2"
+    );
+    assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], "claim-uid");
+    assert_eq!(pod["metadata"]["ownerReferences"][0]["controller"], true);
+    assert_eq!(pod["spec"]["hostname"], "web-2");
+    assert_eq!(pod["spec"]["subdomain"], "web");
+    assert_eq!(pod["spec"]["restartPolicy"], "Never");
+    assert_eq!(
+        pod["spec"]["readinessGates"][0]["conditionType"],
+        NEVER_READY
+    );
+    let volume = json!({ "name": "data", "persistentVolumeClaim": { "claimName": "data-web-2" } });
+    assert_eq!(pod["spec"]["volumes"], json!([volume]));
+    let marks = pod["metadata"]["annotations"][marks::DRAIN]
+        .as_str()
+        .unwrap();
+    assert_eq!(Marks::parse(marks).unwrap().containers.main, ["drain"]);
+}
+
+#[test]
+fn what_ends_a_drain_from_outside_is_taken_out_and_said() {
+    let mut template = template();
+    let container = &mut template["spec"]["containers"][0];
+    for deadly in ["livenessProbe", "startupProbe", "lifecycle", "resizePolicy"] {
+        container[deadly] = json!({ "exec": { "command": ["true"] } });
+    }
+    container["readinessProbe"] = json!({ "exec": { "command": ["true"] } });
+    let body = make(&template).unwrap();
+    assert_eq!(body.removed.len(), 4);
+    let pod: Value = serde_json::from_str(&body.manifest).unwrap();
+    let left = pod["spec"]["containers"][0].as_object().unwrap();
+    let left: Vec<&str> = left.keys().map(String::as_str).collect();
+    assert_eq!(left, ["image", "name", "readinessProbe", "volumeMounts"]);
+}
+
+#[test]
+fn a_restart_policy_that_ends_is_kept_and_always_is_not() {
+    assert_eq!(
+        pod(&with("/spec", "restartPolicy", json!("OnFailure")))["spec"]["restartPolicy"],
+        "OnFailure"
+    );
+    assert_eq!(
+        pod(&with("/spec", "restartPolicy", json!("Always")))["spec"]["restartPolicy"],
+        "Never"
+    );
+}
+
+#[test]
+fn every_claim_is_mounted_or_named_in_discard() {
+    let unmounted = json!({ "spec": { "containers": [{ "name": "drain", "image": "i" }] } });
+    assert_eq!(
+        make(&unmounted).unwrap_err().field,
+        "spec.containers[*].volumeMounts"
+    );
+    assert!(make_with(&unmounted, &["data".to_owned()], &[]).is_ok());
+    assert_eq!(
+        make_with(&unmounted, &["logs".to_owned()], &[])
+            .unwrap_err()
+            .field,
+        "discard"
+    );
+}
+
+#[test]
+fn a_volume_of_the_claims_name_is_the_claims() {
+    let template = with(
+        "/spec",
+        "volumes",
+        json!([{ "name": "data", "emptyDir": {} }]),
+    );
+    let pod = pod(&template);
+    assert_eq!(
+        pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"],
+        "data-web-2"
+    );
+}
+
+#[test]
+fn what_a_template_may_not_carry_is_refused_by_its_field() {
+    let always = json!("Always");
+    let rules = json!([{ "action": "Restart" }]);
+    for (template, field) in [
+        (with("", "status", json!({})), "status"),
+        (with("/metadata", "name", json!("x")), "metadata.name"),
+        (
+            with("/metadata", "namespace", json!("x")),
+            "metadata.namespace",
+        ),
+        (
+            with("/metadata", "generateName", json!("x")),
+            "metadata.generateName",
+        ),
+        (
+            with("/metadata", "finalizers", json!(["x"])),
+            "metadata.finalizers",
+        ),
+        (
+            with("/metadata", "ownerReferences", json!([])),
+            "metadata.ownerReferences",
+        ),
+        (
+            with("/metadata/labels", "tidegate.dev/x", json!("y")),
+            "metadata.labels[tidegate.dev/x]",
+        ),
+        (
+            with("/metadata/labels", "a", json!(1)),
+            "metadata.labels[a]",
+        ),
+        (with("/spec", "containers", json!([])), "spec.containers"),
+        (with("/spec", "containers", json!({})), "spec.containers"),
+        (
+            with("/spec", "ephemeralContainers", json!([{}])),
+            "spec.ephemeralContainers",
+        ),
+        (
+            with("/spec/containers/0", "name", json!("")),
+            "spec.containers[0].name",
+        ),
+        (
+            with("/spec/containers/0", "restartPolicy", always),
+            "spec.containers[0].restartPolicy",
+        ),
+        (
+            with("/spec/containers/0", "restartPolicyRules", rules),
+            "spec.containers[0].restartPolicyRules",
+        ),
+        (json!([]), "template"),
+    ] {
+        assert_eq!(make(&template).unwrap_err().field, field);
+    }
+}
+
+#[test]
+fn more_than_the_set_has_is_refused_unless_granted() {
+    let container = "/spec/containers/0";
+    let volumes = |source: Value| with("/spec", "volumes", json!([source]));
+    let env = |key: &str| {
+        with(
+            container,
+            "env",
+            json!([{ "name": "A", "valueFrom": { key: { "name": "n", "key": "k" } } }]),
+        )
+    };
+    let security = |value: Value| with(container, "securityContext", value);
+    for (template, kind, name) in [
+        (
+            with("/spec", "serviceAccountName", json!("a")),
+            "serviceAccount",
+            "a",
+        ),
+        (
+            with("/spec", "imagePullSecrets", json!([{ "name": "n" }])),
+            "secret",
+            "n",
+        ),
+        (
+            with("/spec", "hostNetwork", json!(true)),
+            "host",
+            "hostNetwork",
+        ),
+        (with("/spec", "nodeName", json!("n")), "nodeName", "n"),
+        (
+            with("/spec", "priorityClassName", json!("p")),
+            "priorityClassName",
+            "p",
+        ),
+        (
+            with("/spec", "runtimeClassName", json!("r")),
+            "runtimeClassName",
+            "r",
+        ),
+        (
+            volumes(json!({ "name": "v", "secret": { "secretName": "n" } })),
+            "secret",
+            "n",
+        ),
+        (
+            volumes(json!({ "name": "v", "configMap": { "name": "n" } })),
+            "configMap",
+            "n",
+        ),
+        (
+            volumes(json!({ "name": "v", "hostPath": { "path": "/" } })),
+            "hostPath",
+            "/",
+        ),
+        (
+            volumes(json!({ "name": "v", "csi": { "driver": "d" } })),
+            "csi",
+            "d",
+        ),
+        (volumes(json!({ "name": "v", "nfs": {} })), "volume", "nfs"),
+        (
+            volumes(json!({ "name": "v", "ephemeral": {} })),
+            "volume",
+            "ephemeral",
+        ),
+        (
+            volumes(json!({ "name": "v", "persistentVolumeClaim": { "claimName": "data-web-0" } })),
+            "claim",
+            "data-web-0",
+        ),
+        (
+            volumes(
+                json!({ "name": "v", "projected": { "sources": [{ "secret": { "name": "n" } }] } }),
+            ),
+            "secret",
+            "n",
+        ),
+        (
+            volumes(
+                json!({ "name": "v", "projected": { "sources": [{ "serviceAccountToken": { "audience": "t" } }] } }),
+            ),
+            "token",
+            "t",
+        ),
+        (env("secretKeyRef"), "secret", "n"),
+        (env("configMapKeyRef"), "configMap", "n"),
+        (
+            with(
+                container,
+                "envFrom",
+                json!([{ "secretRef": { "name": "n" } }]),
+            ),
+            "secret",
+            "n",
+        ),
+        (
+            with(
+                container,
+                "ports",
+                json!([{ "containerPort": 1, "hostPort": 1 }]),
+            ),
+            "hostPort",
+            "1",
+        ),
+        (
+            security(json!({ "privileged": true })),
+            "privilege",
+            "privileged",
+        ),
+        (security(json!({ "runAsUser": 0 })), "privilege", "root"),
+        (
+            security(json!({ "capabilities": { "add": ["NET_ADMIN"] } })),
+            "capability",
+            "NET_ADMIN",
+        ),
+        (
+            security(json!({ "seccompProfile": { "type": "Unconfined" } })),
+            "privilege",
+            "seccompProfile-Unconfined",
+        ),
+    ] {
+        let rejection = make(&template).unwrap_err();
+        let ask = Ask {
+            kind,
+            name: name.to_owned(),
+        };
+        assert_eq!(rejection.mend, ask.mend(), "{}", rejection.field);
+        make_with(&template, &[], &[ask]).unwrap();
+    }
+}
+
+#[test]
+fn a_bomb_of_brackets_is_no_template() {
+    let deep = format!("{{\"spec\":{}{}}}", "[".repeat(100), "]".repeat(100));
+    let claims = claims();
+    assert!(claims.contains_key("data"));
+    assert_eq!(parts(&deep).unwrap_err().field, "template");
+    assert_eq!(parts("{").unwrap_err().field, "template");
+}

@@ -1,0 +1,54 @@
+//! Why a pass failed. Waiting is no error, and neither is an answer of a policy.
+
+/// Why a pass failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused a request.
+    #[error("{what}: {source}")]
+    Refused {
+        /// The request.
+        what: String,
+        /// The refusal.
+        source: Box<kube::core::Status>,
+    },
+    /// The API server did not answer, or not in time: whether the request was carried out is not known.
+    #[error("{what}: {why}; whether it was carried out is not known, so the cluster is read again")]
+    NoAnswer {
+        /// The request.
+        what: String,
+        /// What happened.
+        why: String,
+    },
+    /// A plan of our own broke an invariant. Nothing of it was carried out.
+    #[error("a plan was refused by the check, which is a bug of tidegate: {0}")]
+    Illegal(#[from] tidegate_core::check::Violation),
+    /// An object lacks what every object has.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+impl Error {
+    /// What a failed request means.
+    #[must_use]
+    pub fn of_request(what: String, error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused {
+                what,
+                source: status,
+            },
+            other => Self::NoAnswer {
+                what,
+                why: other.to_string(),
+            },
+        }
+    }
+
+    /// Whether it tells only that the cluster has changed since it was read, so that looking again at once is right.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Refused { source, .. } => matches!(source.code, 404 | 409),
+            Self::NoAnswer { .. } | Self::Illegal(_) | Self::Malformed(_) => false,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The command line of tidegate.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tidegate::{
+    args::{Cli, Command},
+    policy, run,
+};
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Compile => policy::compile_child_main(),
+        Command::Run(args) => match run::run(*args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}

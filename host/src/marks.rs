@@ -1,0 +1,199 @@
+//! What the host writes on objects so that any host can go on: the marks on a drain pod and the record on a claim, each as versioned JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tidegate_core::{Record, TimeMs, record::Hold};
+
+/// The label with the set's UID, on enrolled claims and on drain pods.
+pub const SET_UID: &str = "tidegate.dev/set-uid";
+/// The finalizer on a drain pod that has ended, while its claims are deleted.
+pub const SEAL: &str = "tidegate.dev/seal";
+/// The annotation with the marks of a drain pod.
+pub const DRAIN: &str = "tidegate.dev/drain";
+/// The annotation that unsealing leaves on a drain pod whose claims were deleted: when, in milliseconds since 1970.
+pub const DRAINED: &str = "tidegate.dev/drained";
+/// The annotation with the record, on the claim that owns the drain pods.
+pub const RECORD: &str = "tidegate.dev/record";
+/// The version of both. What bears another is not understood, and so neither ours nor believed.
+const VERSION: u32 = 1;
+
+/// What the host was told and did when it created a drain pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Marks {
+    /// [`Marks::VERSION`].
+    pub version: u32,
+    /// The set's name.
+    pub set: String,
+    /// The set's UID.
+    pub set_uid: String,
+    /// The set's generation.
+    pub generation: u64,
+    /// The ordinal.
+    pub ordinal: u32,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The reference to the policy, as the set named it.
+    pub policy: String,
+    /// The sha256 of the component that rendered the pod, in hexadecimal.
+    pub digest: String,
+    /// The config that it was told.
+    pub config: String,
+    /// What the policy rendered. Admission may have added others.
+    pub containers: Containers,
+    /// The UIDs of the claims, by template.
+    pub claims: BTreeMap<String, String>,
+    /// The template whose claim owns the pod.
+    pub owner: String,
+    /// When a host first saw the orphan, in milliseconds since 1970.
+    pub orphan_since_ms: u64,
+}
+
+/// The names of rendered containers, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Containers {
+    /// Main containers.
+    pub main: Vec<String>,
+    /// Init containers that end.
+    pub init: Vec<String>,
+    /// Native sidecars.
+    pub sidecar: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RecordJson {
+    version: u32,
+    set_uid: String,
+    generation: u64,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HoldJson {
+    why: String,
+    settings: String,
+}
+
+impl Marks {
+    /// The version that is written.
+    pub const VERSION: u32 = VERSION;
+
+    /// The marks as an annotation's value.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
+    /// Reads an annotation's value.
+    ///
+    /// # Errors
+    /// Why it is not ours, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let marks: Self =
+            serde_json::from_str(text).map_err(|error| format!("annotation {DRAIN}: {error}"))?;
+        if marks.version == VERSION {
+            Ok(marks)
+        } else {
+            Err(format!(
+                "annotation {DRAIN}: version {} is not known",
+                marks.version
+            ))
+        }
+    }
+}
+
+/// The record as an annotation's value.
+#[must_use]
+pub fn record_to_json(record: &Record) -> String {
+    let Record {
+        set_uid,
+        generation,
+        attempt,
+        not_before,
+        state,
+        hold,
+    } = record.clone();
+    let json = RecordJson {
+        version: VERSION,
+        set_uid,
+        generation,
+        attempt,
+        not_before_ms: not_before.map(|time| time.0),
+        state,
+        hold: hold.map(|Hold { why, settings }| HoldJson {
+            why,
+            settings: format!("{settings:016x}"),
+        }),
+    };
+    serde_json::json!(json).to_string()
+}
+
+/// Reads a record. One that is broken or of another version is no record: the passage begins with its first attempt, which loses a
+/// back-off and the policy's state, but no data.
+#[must_use]
+pub fn record_from_json(text: &str) -> Option<Record> {
+    let RecordJson {
+        version,
+        set_uid,
+        generation,
+        attempt,
+        not_before_ms,
+        state,
+        hold,
+    } = serde_json::from_str(text).ok()?;
+    let hold = match hold {
+        None => None,
+        Some(HoldJson { why, settings }) => Some(Hold {
+            why,
+            settings: u64::from_str_radix(&settings, 16).ok()?,
+        }),
+    };
+    let not_before = not_before_ms.map(TimeMs);
+    (version == VERSION).then_some(Record {
+        set_uid,
+        generation,
+        attempt,
+        not_before,
+        state,
+        hold,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_back_as_it_was_written() {
+        let record = Record {
+            set_uid: "u".into(),
+            generation: 3,
+            attempt: 2,
+            not_before: Some(TimeMs(5)),
+            state: "receiver=0".into(),
+            hold: Some(Hold {
+                why: "cancelled".into(),
+                settings: u64::MAX,
+            }),
+        };
+        assert_eq!(record_from_json(&record_to_json(&record)), Some(record));
+    }
+
+    #[test]
+    fn what_is_broken_or_of_another_version_is_no_record() {
+        let next = r#"{"version":2,"setUid":"u","generation":1,"attempt":1}"#;
+        for text in ["", "{}", "null", "[1]", next] {
+            assert_eq!(record_from_json(text), None, "{text}");
+        }
+    }
+}

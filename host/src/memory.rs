@@ -1,0 +1,149 @@
+//! What the host remembers between passes. Losing it costs a touch or an event said twice, never a decision that could lose data.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tidegate_core::{Action, Ordinal, Seen, TimeMs, backoff, seen::Holder};
+
+/// How many things that were said about one set are remembered, so that they are not said again. A set has a few reasons an ordinal; one that
+/// has more says some of them twice.
+const SAID_MAX: usize = 256;
+
+/// What is remembered, by the set's UID.
+#[derive(Debug, Default)]
+pub struct Memory {
+    sets: Mutex<BTreeMap<String, SetMemory>>,
+}
+
+#[derive(Debug, Default)]
+struct SetMemory {
+    held: BTreeSet<Ordinal>,
+    orphan_since: BTreeMap<Ordinal, TimeMs>,
+    faults: BTreeMap<Ordinal, u32>,
+    failures: u32,
+    said: BTreeMap<(Option<Ordinal>, &'static str), String>,
+}
+
+/// Whether a host that sees a set for the first time was already there when the set was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquaintance {
+    /// The set is younger than the host, so the host has seen all of it.
+    FromTheStart,
+    /// The set is older: a host before this one may have freed a name and died before it touched the set.
+    Late,
+}
+
+impl Memory {
+    /// Adds what is remembered to what is seen, and remembers what is seen.
+    pub fn complete(&self, seen: &mut Seen, acquaintance: Acquaintance, now: TimeMs) {
+        let mut sets = self.sets();
+        let first = !sets.contains_key(&seen.set.uid);
+        let memory = sets.entry(seen.set.uid.clone()).or_default();
+        for (ordinal, seat) in &mut seen.seats {
+            let wanted = seen.set.wants(*ordinal);
+            match &seat.holder {
+                Holder::Drain(_) => {
+                    memory.held.insert(*ordinal);
+                }
+                Holder::Member { .. } | Holder::Foreign { .. } => {
+                    memory.held.remove(ordinal);
+                }
+                Holder::Nobody if !wanted => {
+                    memory.held.remove(ordinal);
+                }
+                Holder::Nobody if first && acquaintance == Acquaintance::Late => {
+                    memory.held.insert(*ordinal);
+                }
+                Holder::Nobody => {}
+            }
+            seat.freed_by_us = seat.holder == Holder::Nobody && memory.held.contains(ordinal);
+            if wanted || seat.claims.is_empty() {
+                memory.orphan_since.remove(ordinal);
+            } else {
+                seat.orphan_since = Some(*memory.orphan_since.entry(*ordinal).or_insert(now));
+            }
+        }
+    }
+
+    /// That this was done: a set that was touched for an ordinal need not be touched for it again.
+    pub fn done(&self, set_uid: &str, ordinal: Ordinal, action: &Action) {
+        if let (Action::Touch, Some(memory)) = (action, self.sets().get_mut(set_uid)) {
+            memory.held.remove(&ordinal);
+        }
+    }
+
+    /// When to ask again after a fault of the policy at this ordinal: later with every fault in a row.
+    pub fn after_fault(&self, set_uid: &str, ordinal: Ordinal, now: TimeMs) -> TimeMs {
+        let mut sets = self.sets();
+        let faults = sets
+            .entry(set_uid.to_owned())
+            .or_default()
+            .faults
+            .entry(ordinal)
+            .or_default();
+        *faults = faults.saturating_add(1);
+        now.after_ms(backoff::delay_ms(*faults))
+    }
+
+    /// That the policy answered at this ordinal.
+    pub fn answered(&self, set_uid: &str, ordinal: Ordinal) {
+        if let Some(memory) = self.sets().get_mut(set_uid) {
+            memory.faults.remove(&ordinal);
+        }
+    }
+
+    /// How many milliseconds to wait after this failure of a pass, which is one more in a row.
+    pub fn after_failure(&self, set_uid: &str) -> u64 {
+        let mut sets = self.sets();
+        let memory = sets.entry(set_uid.to_owned()).or_default();
+        memory.failures = memory.failures.saturating_add(1);
+        backoff::delay_ms(memory.failures)
+    }
+
+    /// That a pass went through.
+    pub fn went_through(&self, set_uid: &str) {
+        if let Some(memory) = self.sets().get_mut(set_uid) {
+            memory.failures = 0;
+        }
+    }
+
+    /// Whether this was not the last thing said under this code about this ordinal.
+    pub fn is_news(
+        &self,
+        set_uid: &str,
+        ordinal: Option<Ordinal>,
+        code: &'static str,
+        note: &str,
+    ) -> bool {
+        let mut sets = self.sets();
+        let said = &mut sets.entry(set_uid.to_owned()).or_default().said;
+        let before = said.insert((ordinal, code), note.to_owned());
+        if said.len() > SAID_MAX {
+            said.pop_first();
+        }
+        before.as_deref() != Some(note)
+    }
+
+    /// Forgets what was said under other codes about this ordinal, so that it is said again when it comes back.
+    pub fn only_still_true(
+        &self,
+        set_uid: &str,
+        still: &BTreeSet<(Option<Ordinal>, &'static str)>,
+    ) {
+        if let Some(memory) = self.sets().get_mut(set_uid) {
+            memory.said.retain(|key, _| still.contains(key));
+        }
+    }
+
+    /// Forgets every set but these.
+    pub fn keep_only(&self, lives: impl Fn(&str) -> bool) {
+        self.sets().retain(|uid, _| lives(uid));
+    }
+
+    /// A thread that panicked while it held the lock left plain data behind.
+    fn sets(&self) -> MutexGuard<'_, BTreeMap<String, SetMemory>> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

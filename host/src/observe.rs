@@ -1,0 +1,375 @@
+//! Kubernetes objects → what the core decides on. Everything is parsed here; past this file nobody sees a Kubernetes type, and what
+//! could not be read is a value that says so.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use tidegate_core::{
+    Claim, Drain, Holder, Ordinal, Record, Seat, Seen, Set, TimeMs, View, ending,
+    ending::{Container, Kind, Phase, PodFacts, State},
+    name,
+    seen::{Binding, Deletion, Enrolment, Life, Stewardship},
+    settings::{self, PodManagement},
+};
+
+use crate::{
+    error::Error,
+    marks::{self, Marks},
+    objects::{ClaimObject, ContainerStatus, PodObject, SetObject},
+};
+
+/// How many wanted ordinals are listed though they have neither claim nor pod. It bounds what a mistyped `replicas` costs; a namespace
+/// holds at most 3,000 pods by Kubernetes' own thresholds.
+const EMPTY_SEATS_MAX: usize = 10_000;
+
+/// The objects of one namespace that bear on one set.
+pub struct Objects<'a> {
+    /// The set.
+    pub set: &'a SetObject,
+    /// The claims of its namespace.
+    pub claims: Vec<&'a ClaimObject>,
+    /// The pods of its namespace: all of them in a live read, those with the member's label in a cached one.
+    pub pods: Vec<&'a PodObject>,
+    /// Whether a set of that UID lives, as far as is known.
+    pub other_set: &'a dyn Fn(&str) -> Option<Life>,
+}
+
+/// What these objects say about the set.
+///
+/// # Errors
+/// Where the set lacks a name, a namespace or a UID.
+pub fn observe(objects: &Objects<'_>, view: View) -> Result<Seen, Error> {
+    let set = set(objects.set)?;
+    let mut seats: BTreeMap<Ordinal, Seat> = wanted(&set);
+    for claim in &objects.claims {
+        for template in &set.templates {
+            let Some(ordinal) = name::parse_claim(&claim.name_any(), template, &set.name) else {
+                continue;
+            };
+            let seat = seats.entry(ordinal).or_default();
+            seat.record = seat.record.take().or_else(|| record(&claim.metadata));
+            seat.claims.insert(
+                template.clone(),
+                self::claim(claim, &set, objects.other_set),
+            );
+        }
+    }
+    for pod in &objects.pods {
+        if let Some(ordinal) = name::parse_member(&pod.name_any(), &set.name) {
+            let seat = seats.entry(ordinal).or_default();
+            seat.holder = holder(pod, &set, ordinal, seat);
+        }
+    }
+    for pod in &objects.pods {
+        uses(pod, &set, &mut seats);
+    }
+    Ok(Seen { view, set, seats })
+}
+
+/// The set as the core sees it.
+///
+/// # Errors
+/// Where it lacks a name, a namespace or a UID.
+pub fn set(object: &SetObject) -> Result<Set, Error> {
+    let meta = &object.metadata;
+    let (Some(namespace), Some(name), Some(uid)) =
+        (meta.namespace.clone(), meta.name.clone(), meta.uid.clone())
+    else {
+        return Err(Error::Malformed(
+            "a StatefulSet without namespace, name or uid".to_owned(),
+        ));
+    };
+    let spec = &object.spec;
+    let parallel = spec.pod_management_policy.as_deref() == Some("Parallel");
+    let management = if parallel {
+        PodManagement::Parallel
+    } else {
+        PodManagement::OrderedReady
+    };
+    let number = |value: i64, field: &str| {
+        u32::try_from(value)
+            .map_err(|_| Error::Malformed(format!("{namespace}/{name}: {field} is {value}")))
+    };
+    Ok(Set {
+        generation: u64::try_from(meta.generation.unwrap_or_default()).unwrap_or_default(),
+        start: number(
+            spec.ordinals.as_ref().map_or(0, |ordinals| ordinals.start),
+            "ordinals.start",
+        )?,
+        replicas: number(spec.replicas.unwrap_or(1), "replicas")?,
+        templates: spec
+            .volume_claim_templates
+            .iter()
+            .filter_map(|template| template.metadata.name.clone())
+            .collect(),
+        life: if meta.deletion_timestamp.is_some() {
+            Life::Terminating
+        } else {
+            Life::Lives
+        },
+        stewardship: stewardship(meta, management),
+        namespace,
+        name,
+        uid,
+    })
+}
+
+/// What is known of a pod that bears on its ending.
+#[must_use]
+pub fn facts(pod: &PodObject, marks: &Marks) -> PodFacts {
+    let status = &pod.status;
+    let disruption = pod.true_condition("DisruptionTarget");
+    PodFacts {
+        phase: phase(status.phase.as_deref()),
+        reason: status.reason.clone().unwrap_or_default(),
+        message: status.message.clone().unwrap_or_default(),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+        sealed: is_sealed(pod),
+        disruption: disruption.map(|it| it.reason.clone().unwrap_or_default()),
+        containers: containers(pod, marks),
+    }
+}
+
+/// The kind of each container of the pod's spec and what the kubelet says about it.
+pub fn containers_of(
+    pod: &PodObject,
+) -> impl Iterator<Item = (&str, Kind, Option<&ContainerStatus>)> {
+    let status = |of: &'_ [ContainerStatus], name: &str| of.iter().position(|it| it.name == name);
+    let inits = pod.spec.init_containers.iter().map(move |container| {
+        let sidecar = container.restart_policy.as_deref() == Some("Always");
+        let found = status(&pod.status.init_container_statuses, &container.name);
+        let found = found.and_then(|at| pod.status.init_container_statuses.get(at));
+        (
+            container.name.as_str(),
+            if sidecar {
+                Kind::NativeSidecar
+            } else {
+                Kind::Init
+            },
+            found,
+        )
+    });
+    let mains = pod.spec.containers.iter().map(move |container| {
+        let found = status(&pod.status.container_statuses, &container.name);
+        let found = found.and_then(|at| pod.status.container_statuses.get(at));
+        (container.name.as_str(), Kind::Main, found)
+    });
+    inits.chain(mains)
+}
+
+/// Whether the policy rendered this container.
+#[must_use]
+pub fn is_rendered(marks: &Marks, kind: Kind, name: &str) -> bool {
+    let names = match kind {
+        Kind::Main => &marks.containers.main,
+        Kind::Init => &marks.containers.init,
+        Kind::NativeSidecar => &marks.containers.sidecar,
+    };
+    names.iter().any(|rendered| rendered == name)
+}
+
+/// What a container does.
+#[must_use]
+pub fn state(status: Option<&ContainerStatus>) -> State {
+    let Some(state) = status.map(|status| &status.state) else {
+        return State::Unknown;
+    };
+    match (&state.terminated, &state.running, &state.waiting) {
+        (Some(ended), _, _) => State::Exited(ended.exit_code),
+        (None, Some(_), _) => State::Running,
+        (None, None, Some(_)) => State::Waiting,
+        (None, None, None) => State::Unknown,
+    }
+}
+
+/// The ordinals that the set wants, whether anything of them is there or not.
+fn wanted(set: &Set) -> BTreeMap<Ordinal, Seat> {
+    let end = set.start.saturating_add(set.replicas);
+    let wanted = (set.start..end).take(EMPTY_SEATS_MAX);
+    wanted
+        .map(|number| (Ordinal(number), Seat::default()))
+        .collect()
+}
+
+fn stewardship(meta: &ObjectMeta, management: PodManagement) -> Stewardship {
+    match &meta.annotations {
+        Some(annotations) => settings::parse(annotations, management),
+        None => Stewardship::NotOurs,
+    }
+}
+
+fn record(meta: &ObjectMeta) -> Option<Record> {
+    marks::record_from_json(meta.annotations.as_ref()?.get(marks::RECORD)?)
+}
+
+fn claim(object: &ClaimObject, set: &Set, other_set: &dyn Fn(&str) -> Option<Life>) -> Claim {
+    let meta = &object.metadata;
+    let enrolment = match meta
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(marks::SET_UID))
+    {
+        None => Enrolment::Nowhere,
+        Some(uid) if *uid == set.uid => Enrolment::Here,
+        Some(uid) => Enrolment::Elsewhere {
+            uid: uid.clone(),
+            lives: other_set(uid),
+        },
+    };
+    let finalizers = meta.finalizers.as_deref().unwrap_or_default();
+    let foreground = finalizers.iter().any(|it| it == "foregroundDeletion");
+    Claim {
+        name: object.name_any(),
+        uid: meta.uid.clone().unwrap_or_default(),
+        resource_version: meta.resource_version.clone().unwrap_or_default(),
+        enrolment,
+        binding: match object.status.phase.as_deref() {
+            Some("Bound") => Binding::Bound,
+            Some("Pending") => Binding::Pending,
+            Some("Lost") => Binding::Lost,
+            Some(_) | None => Binding::Unknown,
+        },
+        deletion: match (&meta.deletion_timestamp, foreground) {
+            (None, _) => Deletion::None,
+            (Some(_), false) => Deletion::Background,
+            (Some(_), true) => Deletion::Foreground,
+        },
+    }
+}
+
+fn holder(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Holder {
+    if controller(&pod.metadata, "StatefulSet") == Some(set.uid.as_str()) {
+        let mounts: Vec<String> = pod.claim_names().collect();
+        let held = seat
+            .claims
+            .iter()
+            .filter(|(_, claim)| mounts.contains(&claim.name));
+        return Holder::Member {
+            mounts: held.map(|(template, _)| template.clone()).collect(),
+        };
+    }
+    match drain(pod, set, ordinal, seat) {
+        Ok(drain) => Holder::Drain(Box::new(drain)),
+        Err(why) => Holder::Foreign { why },
+    }
+}
+
+/// The marks of a pod that says it is a drain pod of ours.
+///
+/// # Errors
+/// Why it is none, in words.
+pub fn marks_of(pod: &PodObject) -> Result<Marks, String> {
+    let annotations = pod.metadata.annotations.as_ref();
+    let text = annotations.and_then(|annotations| annotations.get(marks::DRAIN));
+    Marks::parse(text.ok_or_else(|| format!("it bears no annotation {}", marks::DRAIN))?)
+}
+
+/// A pod is ours only if its marks, its owner and its label all say so and name this set, this ordinal and these very claims.
+fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Drain, String> {
+    let marks = marks_of(pod)?;
+    let meta = &pod.metadata;
+    let label = meta
+        .labels
+        .as_ref()
+        .and_then(|labels| labels.get(marks::SET_UID));
+    if label != Some(&set.uid) || marks.set_uid != set.uid {
+        return Err("its marks name another set".to_owned());
+    }
+    if marks.ordinal != ordinal.0 {
+        return Err(format!("its marks name ordinal {}", marks.ordinal));
+    }
+    let owner_uid = marks.claims.get(&marks.owner);
+    if owner_uid.map(String::as_str) != controller(meta, "PersistentVolumeClaim") {
+        return Err("it is not owned by the claim that its marks name".to_owned());
+    }
+    for (template, uid) in &marks.claims {
+        // A claim that is gone has been deleted under this pod; one of another UID was never this pod's.
+        match seat.claims.get(template) {
+            Some(claim) if claim.uid != *uid && !is_sealed(pod) => {
+                return Err(format!(
+                    "claim {} is not the one that its marks name",
+                    claim.name
+                ));
+            }
+            Some(_) | None => {}
+        }
+    }
+    let drained_at = meta
+        .annotations
+        .as_ref()
+        .and_then(|it| it.get(marks::DRAINED));
+    Ok(Drain {
+        name: pod.name_any(),
+        uid: meta.uid.clone().unwrap_or_default(),
+        resource_version: meta.resource_version.clone().unwrap_or_default(),
+        attempt: marks.attempt,
+        generation: marks.generation,
+        ending: ending::ending(&facts(pod, &marks)),
+        terminating: meta.deletion_timestamp.is_some(),
+        sealed: is_sealed(pod),
+        drained_at: drained_at.and_then(|text| text.parse().ok()).map(TimeMs),
+        claims: marks.claims,
+        owner: marks.owner,
+    })
+}
+
+fn uses(pod: &PodObject, set: &Set, seats: &mut BTreeMap<Ordinal, Seat>) {
+    // An ended pod writes no more; whether it still holds the claim is for the API server to say.
+    if matches!(
+        phase(pod.status.phase.as_deref()),
+        Phase::Succeeded | Phase::Failed
+    ) {
+        return;
+    }
+    let names: Vec<String> = pod.claim_names().collect();
+    if names.is_empty() {
+        return;
+    }
+    let pod_name = pod.name_any();
+    for (ordinal, seat) in seats.iter_mut() {
+        let is_holder = pod_name == set.member(*ordinal);
+        if !is_holder
+            && seat
+                .claims
+                .values()
+                .any(|claim| names.contains(&claim.name))
+        {
+            seat.other_users.push(pod_name.clone());
+        }
+    }
+}
+
+fn containers(pod: &PodObject, marks: &Marks) -> Vec<Container> {
+    containers_of(pod)
+        .map(|(name, kind, status)| Container {
+            name: name.to_owned(),
+            kind,
+            rendered: is_rendered(marks, kind, name),
+            state: state(status),
+        })
+        .collect()
+}
+
+fn phase(text: Option<&str>) -> Phase {
+    match text {
+        Some("Pending") => Phase::Pending,
+        Some("Running") => Phase::Running,
+        Some("Succeeded") => Phase::Succeeded,
+        Some("Failed") => Phase::Failed,
+        Some(_) | None => Phase::Unknown,
+    }
+}
+
+fn is_sealed(pod: &PodObject) -> bool {
+    pod.finalizers()
+        .iter()
+        .any(|finalizer| finalizer == marks::SEAL)
+}
+
+/// The UID of the controlling owner, where that is of this kind.
+fn controller<'a>(meta: &'a ObjectMeta, kind: &str) -> Option<&'a str> {
+    let owners = meta.owner_references.as_deref().unwrap_or_default();
+    let controller = owners.iter().find(|owner| owner.controller == Some(true))?;
+    (controller.kind == kind).then_some(controller.uid.as_str())
+}

@@ -1,0 +1,94 @@
+//! The driver: one pass over one set. It reads as the design does: observe, ask the policies, plan, check, act, report.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::runtime::controller::Action as Next;
+use tidegate_core::{Plan, Seen, TimeMs, check::check, plan::plan, questions};
+
+use crate::{
+    act, ask, clock,
+    error::Error,
+    host::{Host, Sight},
+    objects::SetObject,
+};
+
+/// One pass. What the watches show says whether there is something to do; what is done is decided on a reading of its own.
+///
+/// # Errors
+/// Where the cluster could not be read, or refused a write. The set is looked at again after a delay.
+pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Error> {
+    let now = clock::now();
+    let glance = host.glance(&set, now)?;
+    let idle = plan(&glance, &ask::NO_ANSWERS, now);
+    if idle.is_idle() && questions(&glance, now).is_empty() {
+        host.reporter.waits(&host.memory, &glance, &idle);
+        return Ok(next(&idle, now));
+    }
+
+    let Some(sight) = host.look(&set, now).await? else {
+        return Ok(Next::await_change());
+    };
+    let answers = ask::ask(&host, &sight, &questions(&sight.seen, now), now).await;
+    let plan = plan(&sight.seen, &answers, now);
+    check(&sight.seen, &answers, &plan)?;
+    carry_out(&host, &sight, &plan, now).await?;
+
+    host.reporter.waits(&host.memory, &sight.seen, &plan);
+    host.memory.went_through(&sight.seen.set.uid);
+    // What was written may have made the next step possible, and the watch may be slow to tell.
+    Ok(if plan.is_idle() {
+        next(&plan, now)
+    } else {
+        Next::requeue(Duration::ZERO)
+    })
+}
+
+/// When to look again after a failed pass: at once where only the facts had changed, later with every other failure in a row.
+#[must_use]
+pub fn after_error(set: Arc<SetObject>, error: &Error, host: Arc<Host>) -> Next {
+    let uid = set.metadata.uid.as_deref().unwrap_or_default();
+    let name = set.metadata.name.as_deref().unwrap_or_default();
+    let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+    let delay_ms = host.memory.after_failure(uid);
+    if error.is_conflict() {
+        tracing::debug!(namespace, set = name, delay_ms, "{error}");
+    } else {
+        tracing::warn!(namespace, set = name, delay_ms, "{error}");
+    }
+    Next::requeue(Duration::from_millis(delay_ms))
+}
+
+/// The steps of one ordinal in order, up to the first that fails; a failure of one ordinal is no reason to leave out the others.
+async fn carry_out(host: &Host, sight: &Sight, plan: &Plan, now: TimeMs) -> Result<(), Error> {
+    let Seen { set, .. } = &sight.seen;
+    let stamp = now.0.to_string();
+    let of = act::Of {
+        namespace: &set.namespace,
+        set: &set.name,
+        set_uid: &set.uid,
+        stamp: &stamp,
+    };
+    let mut failure = None;
+    for (ordinal, steps) in &plan.steps {
+        for step in steps {
+            if let Err(error) = act::act(&host.cluster, of, &step.action).await {
+                host.reporter
+                    .refused(&host.memory, &sight.seen, *ordinal, &error);
+                failure = Some(error);
+                break;
+            }
+            host.memory.done(&set.uid, *ordinal, &step.action);
+            if let Some(change) = &step.change {
+                host.reporter.changed(&sight.seen, *ordinal, change);
+            }
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn next(plan: &Plan, now: TimeMs) -> Next {
+    match plan.wake_at {
+        Some(at) => Next::requeue(Duration::from_millis(at.remaining_ms(now).max(1))),
+        None => Next::await_change(),
+    }
+}
