@@ -12,6 +12,8 @@ use crate::{cluster::Cluster, error::Error, marks};
 
 const MANAGER: &str = "fieldManager=tidegate";
 
+type Built = http::Result<Request<Vec<u8>>>;
+
 /// The set that the write is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Of<'a> {
@@ -35,87 +37,73 @@ pub async fn act(cluster: &Cluster, of: Of<'_>, action: &Action) -> Result<(), E
     cluster.write(what, request).await.map(|_| ())
 }
 
-fn request(of: Of<'_>, action: &Action) -> (String, http::Result<Request<Vec<u8>>>) {
+fn request(of: Of<'_>, action: &Action) -> (String, Built) {
     let ns = of.namespace;
     match action {
         Action::Enrol(claim) => {
             let labels = json!({ "labels": { marks::SET_UID: of.set_uid } });
-            (
-                format!("enrolling claim {ns}/{}", claim.name),
-                patch(&claim_path(ns, &claim.name), claim, labels),
-            )
+            (format!("enrolling claim {ns}/{}", claim.name), patch_claim(ns, claim, labels))
         }
         Action::Note { claim, record } => {
             let note = json!({ "annotations": { marks::RECORD: marks::record_to_json(record) } });
             (
                 format!("writing the record on claim {ns}/{}", claim.name),
-                patch(&claim_path(ns, &claim.name), claim, note),
+                patch_claim(ns, claim, note),
             )
         }
         Action::CreatePod { body } => {
-            let path = format!("/api/v1/namespaces/{ns}/pods?fieldValidation=Strict&{MANAGER}");
-            (
-                format!("creating a drain pod of {ns}/{}", of.set),
-                send(
-                    Method::POST,
-                    &path,
-                    "application/json",
-                    body.manifest.clone(),
-                ),
-            )
+            (format!("creating a drain pod of {ns}/{}", of.set), create_pod(ns, &body.manifest))
         }
         Action::Seal(pod) => {
             let seal = json!({ "finalizers": [marks::SEAL] });
-            (
-                format!("sealing pod {ns}/{}", pod.name),
-                patch(&pod_path(ns, &pod.name), pod, seal),
-            )
+            (format!("sealing pod {ns}/{}", pod.name), patch_pod(ns, pod, seal))
         }
-        Action::DeleteClaim(claim) => (
-            format!("deleting claim {ns}/{}", claim.name()),
-            delete_claim(ns, claim),
-        ),
-        Action::Unseal { pod, outcome } => (
-            format!("unsealing pod {ns}/{}", pod.name),
-            unseal(ns, pod, *outcome),
-        ),
+        Action::DeleteClaim(claim) => {
+            (format!("deleting claim {ns}/{}", claim.name()), delete_claim(ns, claim))
+        }
+        Action::Unseal { pod, outcome } => {
+            (format!("unsealing pod {ns}/{}", pod.name), unseal(ns, pod, *outcome))
+        }
         Action::DeletePod(pod) => {
-            let body = json!({
-                "kind": "DeleteOptions",
-                "apiVersion": "v1",
-                "preconditions": { "uid": pod.uid, "resourceVersion": pod.resource_version },
-            });
-            (
-                format!("deleting drain pod {ns}/{}", pod.name),
-                send(
-                    Method::DELETE,
-                    &pod_path(ns, &pod.name),
-                    "application/json",
-                    body.to_string(),
-                ),
-            )
+            (format!("deleting drain pod {ns}/{}", pod.name), delete_pod(ns, pod))
         }
-        Action::Touch => {
-            let path = format!(
-                "/apis/apps/v1/namespaces/{ns}/statefulsets/{}/status?{MANAGER}",
-                of.set
-            );
-            let touch = json!({ "metadata": { "uid": of.set_uid, "annotations": { settings::TOUCHED: of.stamp } } });
-            (
-                format!("touching set {ns}/{}", of.set),
-                send(
-                    Method::PATCH,
-                    &path,
-                    "application/merge-patch+json",
-                    touch.to_string(),
-                ),
-            )
-        }
+        Action::Touch => (format!("touching set {ns}/{}", of.set), touch(of)),
     }
 }
 
+fn create_pod(ns: &str, manifest: &str) -> Built {
+    let path = format!("/api/v1/namespaces/{ns}/pods?fieldValidation=Strict&{MANAGER}");
+    send(Method::POST, &path, "application/json", manifest.to_owned())
+}
+
+fn delete_pod(ns: &str, pod: &Target) -> Built {
+    let body = json!({
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "preconditions": { "uid": pod.uid, "resourceVersion": pod.resource_version },
+    });
+    send(Method::DELETE, &pod_path(ns, &pod.name), "application/json", body.to_string())
+}
+
+/// The status subresource takes an annotation too, and the right to it cannot change what the set is.
+fn touch(of: Of<'_>) -> Built {
+    let Of { namespace, set, set_uid, stamp } = of;
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/statefulsets/{set}/status?{MANAGER}");
+    let metadata = json!({ "uid": set_uid, "annotations": { settings::TOUCHED: stamp } });
+    let body = json!({ "metadata": metadata }).to_string();
+    send(Method::PATCH, &path, "application/merge-patch+json", body)
+}
+
+fn patch_claim(ns: &str, claim: &Target, metadata: Value) -> Built {
+    patch(&claim_path(ns, &claim.name), claim, metadata)
+}
+
+fn patch_pod(ns: &str, pod: &Target, metadata: Value) -> Built {
+    patch(&pod_path(ns, &pod.name), pod, metadata)
+}
+
 /// A finalizer is merged by its whole list, which the resourceVersion pins to the list that was seen.
-fn patch(path: &str, target: &Target, mut metadata: Value) -> http::Result<Request<Vec<u8>>> {
+fn patch(path: &str, target: &Target, mut metadata: Value) -> Built {
     metadata["uid"] = json!(target.uid);
     metadata["resourceVersion"] = json!(target.resource_version);
     let body = json!({ "metadata": metadata }).to_string();
@@ -127,7 +115,7 @@ fn patch(path: &str, target: &Target, mut metadata: Value) -> http::Result<Reque
     )
 }
 
-fn unseal(ns: &str, pod: &Target, outcome: Outcome) -> http::Result<Request<Vec<u8>>> {
+fn unseal(ns: &str, pod: &Target, outcome: Outcome) -> Built {
     let finalizers = json!([marks::SEAL]);
     let metadata = match outcome {
         Outcome::Drained { at } => json!({
@@ -136,10 +124,10 @@ fn unseal(ns: &str, pod: &Target, outcome: Outcome) -> http::Result<Request<Vec<
         }),
         Outcome::GivenBack => json!({ "$deleteFromPrimitiveList/finalizers": finalizers }),
     };
-    patch(&pod_path(ns, &pod.name), pod, metadata)
+    patch_pod(ns, pod, metadata)
 }
 
-fn delete_claim(ns: &str, claim: &Condemned) -> http::Result<Request<Vec<u8>>> {
+fn delete_claim(ns: &str, claim: &Condemned) -> Built {
     let propagation = match claim.propagation() {
         Propagation::Background => "Background",
         Propagation::Foreground => "Foreground",
@@ -150,12 +138,7 @@ fn delete_claim(ns: &str, claim: &Condemned) -> http::Result<Request<Vec<u8>>> {
         "preconditions": { "uid": claim.uid(), "resourceVersion": claim.resource_version() },
         "propagationPolicy": propagation,
     });
-    send(
-        Method::DELETE,
-        &claim_path(ns, claim.name()),
-        "application/json",
-        body.to_string(),
-    )
+    send(Method::DELETE, &claim_path(ns, claim.name()), "application/json", body.to_string())
 }
 
 fn claim_path(namespace: &str, name: &str) -> String {
@@ -166,12 +149,7 @@ fn pod_path(namespace: &str, name: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods/{name}")
 }
 
-fn send(
-    method: Method,
-    path: &str,
-    content_type: &str,
-    body: String,
-) -> http::Result<Request<Vec<u8>>> {
+fn send(method: Method, path: &str, content_type: &str, body: String) -> Built {
     Request::builder()
         .method(method)
         .uri(path)

@@ -34,13 +34,7 @@ pub async fn ask(
         let Some(seat) = sight.seen.seats.get(&ordinal) else {
             continue;
         };
-        let asked = Asked {
-            host,
-            sight,
-            ordinal,
-            seat,
-            now,
-        };
+        let asked = Asked { host, sight, ordinal, seat, now };
         let answer = match question {
             Question::Render(_) => asked.render().await,
             Question::Judge(_) => asked.judge().await,
@@ -67,20 +61,14 @@ impl Asked<'_> {
         let Stewardship::Ours(settings) = &set.stewardship else {
             return self.fault("the set names no policy".to_owned());
         };
-        let found = self
-            .host
-            .modules
-            .find(&self.host.cluster, &set.namespace, &settings.policy);
+        let found = self.host.modules.find(&self.host.cluster, &set.namespace, &settings.policy);
         let module = match found.await {
             Ok(module) => module,
             Err(Unavailable::Gone(what) | Unavailable::Fault(what)) => return self.fault(what),
         };
         let attempt = self.seat.next_attempt(set);
-        let state = self
-            .seat
-            .record_of(set)
-            .map(|record| record.state.as_str())
-            .unwrap_or_default();
+        let state =
+            self.seat.record_of(set).map(|record| record.state.as_str()).unwrap_or_default();
         let situation = translate::situation(
             self.sight,
             self.ordinal,
@@ -129,10 +117,7 @@ impl Asked<'_> {
         let allowed = match self.allowed(settings) {
             Ok(allowed) => allowed,
             Err(mend) => {
-                return Answer::Rejected {
-                    field: format!("annotation {}", settings::GRANT),
-                    mend,
-                };
+                return Answer::Rejected { field: format!("annotation {}", settings::GRANT), mend };
             }
         };
         let maker = Maker {
@@ -162,39 +147,24 @@ impl Asked<'_> {
         };
         match maker.make(&pod.template) {
             Ok(body) => Answer::Pod(Box::new(body)),
-            Err(rejection) => Answer::Rejected {
-                field: rejection.field,
-                mend: rejection.mend,
-            },
+            Err(rejection) => Answer::Rejected { field: rejection.field, mend: rejection.mend },
         }
     }
 
     /// What the set's own template asks for, what a template that stands on the set itself asks for, and what was granted.
     fn allowed(&self, settings: &Settings) -> Result<BTreeSet<Ask>, String> {
         let none = BTreeSet::new();
-        let own = self
-            .sight
-            .set_json
-            .pointer("/spec/template/spec")
-            .and_then(Value::as_object);
+        let own = self.sight.set_json.pointer("/spec/template/spec").and_then(Value::as_object);
         let annotations = self.sight.set_json.pointer("/metadata/annotations");
         let on_the_set = settings::PREDECESSOR
             .iter()
             .filter_map(|key| annotations?.get(key)?.as_str())
             .filter_map(|text| serde_json::from_str::<Value>(text).ok());
         let mut allowed: BTreeSet<Ask> = parse_grants(&settings.grant)?.into_iter().collect();
-        allowed.extend(
-            own.into_iter()
-                .flat_map(|spec| asks(spec, &none))
-                .map(|(ask, _)| ask),
-        );
+        allowed.extend(own.into_iter().flat_map(|spec| asks(spec, &none)).map(|(ask, _)| ask));
         for template in on_the_set {
             let spec = template.get("spec").and_then(Value::as_object);
-            allowed.extend(
-                spec.into_iter()
-                    .flat_map(|spec| asks(spec, &none))
-                    .map(|(ask, _)| ask),
-            );
+            allowed.extend(spec.into_iter().flat_map(|spec| asks(spec, &none)).map(|(ask, _)| ask));
         }
         Ok(allowed)
     }
@@ -222,9 +192,7 @@ impl Asked<'_> {
             Err(Unavailable::Fault(what)) => return self.fault(what),
         };
         let state = self.seat.record_of_drain(drain, &set.uid);
-        let state = state
-            .map(|record| record.state.as_str())
-            .unwrap_or_default();
+        let state = state.map(|record| record.state.as_str()).unwrap_or_default();
         let mut situation = translate::situation(
             self.sight,
             self.ordinal,
@@ -253,26 +221,17 @@ impl Asked<'_> {
 
     fn verdict(&self, verdict: wit::Verdict, state_before: &str) -> Answer {
         match verdict {
-            wit::Verdict::Wait(wit::JudgeWait {
-                reason,
-                percent,
-                ask_again,
-                state,
-            }) => Answer::Wait {
-                reason,
-                percent,
-                ask_again_at: ask_again.map(|delay| self.now.after_ms(translate::held(delay))),
-                state: state.filter(|state| state != state_before),
-            },
-            wit::Verdict::Retry(wit::Retry {
-                reason,
-                after,
-                state,
-            }) => Answer::Retry {
-                reason,
-                after_ms: translate::held(after),
-                state,
-            },
+            wit::Verdict::Wait(wit::JudgeWait { reason, percent, ask_again, state }) => {
+                Answer::Wait {
+                    reason,
+                    percent,
+                    ask_again_at: ask_again.map(|delay| self.now.after_ms(translate::held(delay))),
+                    state: state.filter(|state| state != state_before),
+                }
+            }
+            wit::Verdict::Retry(wit::Retry { reason, after, state }) => {
+                Answer::Retry { reason, after_ms: translate::held(after), state }
+            }
             wit::Verdict::Complete(reason) => Answer::Complete(reason),
             wit::Verdict::Cancel(reason) => Answer::Cancel(reason),
             wit::Verdict::Fail(reason) => Answer::Fail(reason),
@@ -286,10 +245,7 @@ impl Asked<'_> {
 
     fn fault(&self, what: String) -> Answer {
         let set_uid = &self.sight.seen.set.uid;
-        let ask_again_at = self
-            .host
-            .memory
-            .after_fault(set_uid, self.ordinal, self.now);
+        let ask_again_at = self.host.memory.after_fault(set_uid, self.ordinal, self.now);
         Answer::Fault { what, ask_again_at }
     }
 

@@ -51,9 +51,7 @@ impl Cluster {
     /// Where its credentials cannot be read.
     pub fn new(mut config: Config) -> anyhow::Result<Self> {
         config.default_retry = false;
-        Ok(Self {
-            client: Client::try_from(config)?,
-        })
+        Ok(Self { client: Client::try_from(config)? })
     }
 
     /// The client for watches and events.
@@ -83,11 +81,7 @@ impl Cluster {
         )?;
         let set = set.map(serde_json::to_value).transpose();
         let set = set.map_err(|error| Error::Malformed(error.to_string()))?;
-        Ok(Reading {
-            set,
-            claims: claims.items,
-            pods: pods.items,
-        })
+        Ok(Reading { set, claims: claims.items, pods: pods.items })
     }
 
     /// The ConfigMap of that name, if there is one.
@@ -101,11 +95,7 @@ impl Cluster {
     ) -> Result<Option<k8s_openapi::api::core::v1::ConfigMap>, Error> {
         let maps: Api<k8s_openapi::api::core::v1::ConfigMap> =
             Api::namespaced(self.client(), namespace);
-        within(
-            format!("reading ConfigMap {namespace}/{name}"),
-            maps.get_opt(name),
-        )
-        .await
+        within(format!("reading ConfigMap {namespace}/{name}"), maps.get_opt(name)).await
     }
 
     /// Sends one write, once.

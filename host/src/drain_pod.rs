@@ -18,6 +18,8 @@ pub const NEVER_READY: &str = "tidegate.dev/never-ready";
 /// The deepest nesting of a template: Kubernetes' own pod template needs 15 levels.
 const DEPTH_MAX: usize = 64;
 
+type Fields = Map<String, Value>;
+
 /// What the host knows and the template does not say.
 pub struct Maker<'a> {
     /// The namespace of the set.
@@ -60,10 +62,7 @@ pub struct Rejection {
 
 impl Rejection {
     fn new(field: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            mend: mend.into(),
-        }
+        Self { field: field.into(), mend: mend.into() }
     }
 }
 
@@ -94,11 +93,7 @@ impl Maker<'_> {
 
     /// Data that no container sees cannot be moved, and a policy that forgets a claim must not have it deleted.
     fn mounted(&self, spec: &Map<String, Value>) -> Result<(), Rejection> {
-        if let Some(unknown) = self
-            .discard
-            .iter()
-            .find(|name| !self.claims.contains_key(*name))
-        {
+        if let Some(unknown) = self.discard.iter().find(|name| !self.claims.contains_key(*name)) {
             return Err(Rejection::new(
                 "discard",
                 format!("{unknown:?} is no claim template of the set"),
@@ -107,11 +102,7 @@ impl Maker<'_> {
         let mut mounts = BTreeSet::new();
         for (_, _, container) in each_container(spec) {
             for list in ["volumeMounts", "volumeDevices"] {
-                let names = container
-                    .get(list)
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten();
+                let names = container.get(list).and_then(Value::as_array).into_iter().flatten();
                 mounts.extend(names.filter_map(|mount| mount.get("name")?.as_str()));
             }
         }
@@ -131,9 +122,7 @@ impl Maker<'_> {
 
     fn permitted(&self, spec: &Map<String, Value>) -> Result<(), Rejection> {
         let own: BTreeSet<String> = self.claims.keys().cloned().collect();
-        let extra = asks(spec, &own)
-            .into_iter()
-            .find(|(ask, _)| !self.allowed.contains(ask));
+        let extra = asks(spec, &own).into_iter().find(|(ask, _)| !self.allowed.contains(ask));
         match extra {
             None => Ok(()),
             Some((ask, field)) => Err(Rejection::new(field, ask.mend())),
@@ -180,10 +169,8 @@ impl Maker<'_> {
                 .and_then(Value::as_str)
                 .is_some_and(|name| self.claims.contains_key(name))
         };
-        let mut volumes: Vec<Value> = rendered
-            .into_iter()
-            .filter(|volume| !is_claim(volume))
-            .collect();
+        let mut volumes: Vec<Value> =
+            rendered.into_iter().filter(|volume| !is_claim(volume)).collect();
         volumes.extend(self.claims.iter().map(|(template, claim)| {
             json!({ "name": template, "persistentVolumeClaim": { "claimName": claim.name } })
         }));
@@ -195,18 +182,13 @@ impl Maker<'_> {
         let mut labels = strings(&rendered, "labels")?;
         let mut annotations = strings(&rendered, "annotations")?;
         labels.insert(marks::SET_UID.to_owned(), json!(self.marks.set_uid));
-        labels.insert(
-            "statefulset.kubernetes.io/pod-name".to_owned(),
-            json!(self.name),
-        );
+        labels.insert("statefulset.kubernetes.io/pod-name".to_owned(), json!(self.name));
         labels.insert(
             "apps.kubernetes.io/pod-index".to_owned(),
             json!(self.marks.ordinal.to_string()),
         );
-        annotations.insert(
-            "cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(),
-            json!("false"),
-        );
+        annotations
+            .insert("cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(), json!("false"));
         annotations.insert("karpenter.sh/do-not-disrupt".to_owned(), json!("true"));
         annotations.insert(marks::DRAIN.to_owned(), json!(self.marks.to_json()));
         let owner = self.claims.get(&self.marks.owner).ok_or_else(|| {
@@ -233,7 +215,7 @@ impl Maker<'_> {
 }
 
 /// The two halves of a template, of which nothing else is taken.
-fn parts(template: &str) -> Result<(Map<String, Value>, Map<String, Value>), Rejection> {
+fn parts(template: &str) -> Result<(Fields, Fields), Rejection> {
     let value: Value = serde_json::from_str(template)
         .map_err(|error| Rejection::new("template", format!("is not JSON: {error}")))?;
     let Value::Object(mut fields) = value else {
@@ -251,10 +233,7 @@ fn parts(template: &str) -> Result<(Map<String, Value>, Map<String, Value>), Rej
     }
     let metadata = object(fields.remove("metadata"), "metadata")?;
     let spec = object(fields.remove("spec"), "spec")?;
-    if let Some(other) = fields
-        .keys()
-        .find(|key| !matches!(key.as_str(), "apiVersion" | "kind"))
-    {
+    if let Some(other) = fields.keys().find(|key| !matches!(key.as_str(), "apiVersion" | "kind")) {
         return Err(Rejection::new(
             other.clone(),
             "a PodTemplateSpec has only `metadata` and `spec`: take it out",
@@ -313,18 +292,10 @@ fn strings(metadata: &Map<String, Value>, field: &str) -> Result<Map<String, Val
 fn each_container(
     spec: &Map<String, Value>,
 ) -> impl Iterator<Item = (&'static str, usize, &Value)> {
-    ["initContainers", "containers"]
-        .into_iter()
-        .flat_map(|list| {
-            let items = spec
-                .get(list)
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten();
-            items
-                .enumerate()
-                .map(move |(at, container)| (list, at, container))
-        })
+    ["initContainers", "containers"].into_iter().flat_map(|list| {
+        let items = spec.get(list).and_then(Value::as_array).into_iter().flatten();
+        items.enumerate().map(move |(at, container)| (list, at, container))
+    })
 }
 
 /// Takes out what would end a drain from outside and look like success, refuses what would keep it from ending, and says whose names
@@ -335,14 +306,8 @@ fn containers(
 ) -> Result<Containers, Rejection> {
     // A server's probe finds no server in a drain, kills the process, and that exits 0; a failing hook does the same.
     const DEADLY: [&str; 4] = ["livenessProbe", "startupProbe", "lifecycle", "resizePolicy"];
-    if spec
-        .get("ephemeralContainers")
-        .is_some_and(|value| !value.is_null())
-    {
-        return Err(Rejection::new(
-            "spec.ephemeralContainers",
-            "a template has none: take it out",
-        ));
+    if spec.get("ephemeralContainers").is_some_and(|value| !value.is_null()) {
+        return Err(Rejection::new("spec.ephemeralContainers", "a template has none: take it out"));
     }
     let mut names = Containers::default();
     for list in ["initContainers", "containers"] {
@@ -356,22 +321,12 @@ fn containers(
             let Value::Object(container) = item else {
                 return Err(Rejection::new(field, "must be an object"));
             };
-            let name = container
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
+            let name = container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
             if name.is_empty() {
-                return Err(Rejection::new(
-                    format!("{field}.name"),
-                    "a container needs a name",
-                ));
+                return Err(Rejection::new(format!("{field}.name"), "a container needs a name"));
             }
             for deadly in DEADLY {
-                if container
-                    .remove(deadly)
-                    .is_some_and(|value| !value.is_null())
-                {
+                if container.remove(deadly).is_some_and(|value| !value.is_null()) {
                     removed.push(format!("{deadly} of container {name}"));
                 }
             }
@@ -379,10 +334,7 @@ fn containers(
         }
     }
     if names.main.is_empty() {
-        return Err(Rejection::new(
-            "spec.containers",
-            "a drain pod needs at least one container",
-        ));
+        return Err(Rejection::new("spec.containers", "a drain pod needs at least one container"));
     }
     Ok(names)
 }
@@ -394,9 +346,7 @@ fn kind(
     name: &str,
     names: &mut Containers,
 ) -> Result<(), Rejection> {
-    let rules = container
-        .get("restartPolicyRules")
-        .is_some_and(|value| !value.is_null());
+    let rules = container.get("restartPolicyRules").is_some_and(|value| !value.is_null());
     let policy = container.get("restartPolicy").and_then(Value::as_str);
     match (list, policy, rules) {
         (_, _, true) => Err(Rejection::new(

@@ -31,15 +31,10 @@ impl Error {
     /// What a failed request means.
     #[must_use]
     pub fn of_request(what: String, error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => Self::Refused {
-                what,
-                source: status,
-            },
-            other => Self::NoAnswer {
-                what,
-                why: other.to_string(),
-            },
+        if let kube::Error::Api(source) = error {
+            Self::Refused { what, source }
+        } else {
+            Self::NoAnswer { what, why: error.to_string() }
         }
     }
 

@@ -25,10 +25,7 @@ impl Readiness {
         if self.0.load(Ordering::Relaxed) {
             (StatusCode::OK, "ok\n")
         } else {
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the watches have not delivered their first list\n",
-            )
+            (StatusCode::SERVICE_UNAVAILABLE, "the watches have not delivered their first list\n")
         }
     }
 }
@@ -44,7 +41,5 @@ pub async fn serve(listen: SocketAddr, readiness: Readiness) -> anyhow::Result<(
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("--listen {listen}: name another address or port"))?;
-    axum::serve(listener, router)
-        .await
-        .context("answering /healthz and /readyz")
+    axum::serve(listener, router).await.context("answering /healthz and /readyz")
 }

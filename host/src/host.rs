@@ -63,8 +63,7 @@ impl Host {
         let claims: Vec<Arc<ClaimObject>> = templates
             .filter_map(|template| template.metadata.name.as_deref())
             .flat_map(|template| {
-                self.claims
-                    .with_prefix(&namespace, &format!("{template}-{name}-"))
+                self.claims.with_prefix(&namespace, &format!("{template}-{name}-"))
             })
             .collect();
         let pods = self.pods.with_prefix(&namespace, &format!("{name}-"));
@@ -72,10 +71,11 @@ impl Host {
             set,
             claims: claims.iter().map(AsRef::as_ref).collect(),
             pods: pods.iter().map(AsRef::as_ref).collect(),
-            other_set: &|uid| self.life_of(uid),
+            other_set: &|uid| Some(self.life_of(uid)),
         };
         let mut seen = observe(&objects, View::Cached)?;
         self.memory.complete(&mut seen, self.acquaintance(set), now);
+        self.memory.forget_gone(self.sets.len(), |uid| self.life_of(uid) != Life::Gone);
         Ok(seen)
     }
 
@@ -98,44 +98,27 @@ impl Host {
             set: &fresh,
             claims: reading.claims.iter().collect(),
             pods: reading.pods.iter().collect(),
-            other_set: &|uid| self.life_of(uid),
+            other_set: &|uid| Some(self.life_of(uid)),
         };
         let mut seen = observe(&objects, View::Live)?;
-        self.memory
-            .complete(&mut seen, self.acquaintance(&fresh), now);
+        self.memory.complete(&mut seen, self.acquaintance(&fresh), now);
         let ordinal =
             |pod: &PodObject| tidegate_core::name::parse_member(&pod.name_any(), &seen.set.name);
-        let pods = reading
-            .pods
-            .into_iter()
-            .filter_map(|pod| Some((ordinal(&pod)?, pod)))
-            .collect();
-        let claims = reading
-            .claims
-            .into_iter()
-            .map(|claim| (claim.name_any(), claim))
-            .collect();
+        let pods = reading.pods.into_iter().filter_map(|pod| Some((ordinal(&pod)?, pod))).collect();
+        let claims = reading.claims.into_iter().map(|claim| (claim.name_any(), claim)).collect();
         let service = fresh.spec.service_name.clone();
-        Ok(Some(Sight {
-            seen,
-            set_json,
-            service,
-            claims,
-            pods,
-        }))
+        Ok(Some(Sight { seen, set_json, service, claims, pods }))
     }
 
     /// Whether a set of that UID lives, as the watch shows it. The label with the UID was put on by a host that saw the set, so a watch that
     /// has delivered its list and does not show the set knows that it is gone.
-    fn life_of(&self, uid: &str) -> Option<Life> {
-        let found = self
-            .sets
-            .find(|set| set.metadata.uid.as_deref() == Some(uid));
-        Some(match found {
+    fn life_of(&self, uid: &str) -> Life {
+        let found = self.sets.find(|set| set.metadata.uid.as_deref() == Some(uid));
+        match found {
             None => Life::Gone,
             Some(set) if set.metadata.deletion_timestamp.is_some() => Life::Terminating,
             Some(_) => Life::Lives,
-        })
+        }
     }
 
     fn acquaintance(&self, set: &SetObject) -> Acquaintance {

@@ -104,10 +104,7 @@ impl Marks {
         if marks.version == VERSION {
             Ok(marks)
         } else {
-            Err(format!(
-                "annotation {DRAIN}: version {} is not known",
-                marks.version
-            ))
+            Err(format!("annotation {DRAIN}: version {} is not known", marks.version))
         }
     }
 }
@@ -115,14 +112,7 @@ impl Marks {
 /// The record as an annotation's value.
 #[must_use]
 pub fn record_to_json(record: &Record) -> String {
-    let Record {
-        set_uid,
-        generation,
-        attempt,
-        not_before,
-        state,
-        hold,
-    } = record.clone();
+    let Record { set_uid, generation, attempt, not_before, state, hold } = record.clone();
     let json = RecordJson {
         version: VERSION,
         set_uid,
@@ -130,10 +120,8 @@ pub fn record_to_json(record: &Record) -> String {
         attempt,
         not_before_ms: not_before.map(|time| time.0),
         state,
-        hold: hold.map(|Hold { why, settings }| HoldJson {
-            why,
-            settings: format!("{settings:016x}"),
-        }),
+        hold: hold
+            .map(|Hold { why, settings }| HoldJson { why, settings: format!("{settings:016x}") }),
     };
     serde_json::json!(json).to_string()
 }
@@ -142,31 +130,16 @@ pub fn record_to_json(record: &Record) -> String {
 /// back-off and the policy's state, but no data.
 #[must_use]
 pub fn record_from_json(text: &str) -> Option<Record> {
-    let RecordJson {
-        version,
-        set_uid,
-        generation,
-        attempt,
-        not_before_ms,
-        state,
-        hold,
-    } = serde_json::from_str(text).ok()?;
+    let RecordJson { version, set_uid, generation, attempt, not_before_ms, state, hold } =
+        serde_json::from_str(text).ok()?;
     let hold = match hold {
         None => None,
-        Some(HoldJson { why, settings }) => Some(Hold {
-            why,
-            settings: u64::from_str_radix(&settings, 16).ok()?,
-        }),
+        Some(HoldJson { why, settings }) => {
+            Some(Hold { why, settings: u64::from_str_radix(&settings, 16).ok()? })
+        }
     };
     let not_before = not_before_ms.map(TimeMs);
-    (version == VERSION).then_some(Record {
-        set_uid,
-        generation,
-        attempt,
-        not_before,
-        state,
-        hold,
-    })
+    (version == VERSION).then_some(Record { set_uid, generation, attempt, not_before, state, hold })
 }
 
 #[cfg(test)]
@@ -181,10 +154,7 @@ mod tests {
             attempt: 2,
             not_before: Some(TimeMs(5)),
             state: "receiver=0".into(),
-            hold: Some(Hold {
-                why: "cancelled".into(),
-                settings: u64::MAX,
-            }),
+            hold: Some(Hold { why: "cancelled".into(), settings: u64::MAX }),
         };
         assert_eq!(record_from_json(&record_to_json(&record)), Some(record));
     }

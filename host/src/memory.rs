@@ -10,6 +10,8 @@ use tidegate_core::{Action, Ordinal, Seen, TimeMs, backoff, seen::Holder};
 /// How many things that were said about one set are remembered, so that they are not said again. A set has a few reasons an ordinal; one that
 /// has more says some of them twice.
 const SAID_MAX: usize = 256;
+/// How many sets that are gone are remembered before they are looked for: looking costs a pass over all sets.
+const GONE_MAX: usize = 64;
 
 /// What is remembered, by the set's UID.
 #[derive(Debug, Default)]
@@ -77,12 +79,7 @@ impl Memory {
     /// When to ask again after a fault of the policy at this ordinal: later with every fault in a row.
     pub fn after_fault(&self, set_uid: &str, ordinal: Ordinal, now: TimeMs) -> TimeMs {
         let mut sets = self.sets();
-        let faults = sets
-            .entry(set_uid.to_owned())
-            .or_default()
-            .faults
-            .entry(ordinal)
-            .or_default();
+        let faults = sets.entry(set_uid.to_owned()).or_default().faults.entry(ordinal).or_default();
         *faults = faults.saturating_add(1);
         now.after_ms(backoff::delay_ms(*faults))
     }
@@ -137,9 +134,12 @@ impl Memory {
         }
     }
 
-    /// Forgets every set but these.
-    pub fn keep_only(&self, lives: impl Fn(&str) -> bool) {
-        self.sets().retain(|uid, _| lives(uid));
+    /// Forgets the sets that are gone, once they are more than those that live. `living` is their number.
+    pub fn forget_gone(&self, living: usize, lives: impl Fn(&str) -> bool) {
+        let mut sets = self.sets();
+        if sets.len() > living.saturating_mul(2).saturating_add(GONE_MAX) {
+            sets.retain(|uid, _| lives(uid));
+        }
     }
 
     /// A thread that panicked while it held the lock left plain data behind.

@@ -35,12 +35,7 @@ impl Modules {
         own_namespace: String,
         pinning: Pinning,
     ) -> Self {
-        Self {
-            policies,
-            library,
-            own_namespace,
-            pinning,
-        }
+        Self { policies, library, own_namespace, pinning }
     }
 
     /// The policy that this reference of a set of this namespace names.
@@ -54,30 +49,23 @@ impl Modules {
         reference: &str,
     ) -> Result<Module, Unavailable> {
         let gone = |error: &dyn std::fmt::Display| {
-            Unavailable::Gone(format!(
-                "annotation tidegate.dev/policy: {reference:?}: {error}"
-            ))
+            Unavailable::Gone(format!("annotation tidegate.dev/policy: {reference:?}: {error}"))
         };
         match PolicyRef::parse(reference, self.pinning).map_err(|error| gone(&error))? {
             PolicyRef::ConfigMap { name, key, digest } => {
-                self.fetch(cluster, namespace, &name, key.as_deref(), digest.as_ref())
-                    .await
+                self.fetch(cluster, namespace, &name, key.as_deref(), digest.as_ref()).await
             }
             PolicyRef::Library { name } => {
                 let listed = self.library.get(&name).ok_or_else(|| {
                     let known: Vec<&str> = self.library.keys().map(String::as_str).collect();
-                    gone(&format!(
-                        "the host's library has no {name:?}, only {}",
-                        known.join(", ")
-                    ))
+                    gone(&format!("the host's library has no {name:?}, only {}", known.join(", ")))
                 })?;
                 let entry =
                     PolicyRef::parse(listed, Pinning::Required).map_err(|error| gone(&error))?;
                 match entry {
                     PolicyRef::ConfigMap { name, key, digest } => {
                         let key = key.as_deref();
-                        self.fetch(cluster, &self.own_namespace, &name, key, digest.as_ref())
-                            .await
+                        self.fetch(cluster, &self.own_namespace, &name, key, digest.as_ref()).await
                     }
                     PolicyRef::Library { .. } => {
                         Err(gone(&"the library's entry names no ConfigMap"))
@@ -135,21 +123,14 @@ impl Modules {
             .map_err(|error| Unavailable::Gone(format!("ConfigMap {namespace}/{name}: {error}")))?;
         self.policies.load(digest, bytes).await.map_err(|error| {
             let what = format!("ConfigMap {namespace}/{name}, entry {key}: {error}");
-            if error.is_host() {
-                Unavailable::Fault(what)
-            } else {
-                Unavailable::Gone(what)
-            }
+            if error.is_host() { Unavailable::Fault(what) } else { Unavailable::Gone(what) }
         })
     }
 }
 
 fn pick(map: ConfigMap, key: Option<&str>) -> Result<(String, Vec<u8>), source::PickError> {
     let binary = map.binary_data.unwrap_or_default();
-    let binary = binary
-        .into_iter()
-        .map(|(key, bytes)| (key, bytes.0))
-        .collect();
+    let binary = binary.into_iter().map(|(key, bytes)| (key, bytes.0)).collect();
     let text = map.data.unwrap_or_default();
     let picked = source::pick(&text, &binary, key)?;
     Ok((picked.key.to_owned(), picked.bytes.to_vec()))

@@ -65,10 +65,5 @@ macro_rules! resource {
 }
 
 resource!(SetObject, "StatefulSet", "apps", "statefulsets");
-resource!(
-    ClaimObject,
-    "PersistentVolumeClaim",
-    "",
-    "persistentvolumeclaims"
-);
+resource!(ClaimObject, "PersistentVolumeClaim", "", "persistentvolumeclaims");
 resource!(PodObject, "Pod", "", "pods");

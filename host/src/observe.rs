@@ -9,7 +9,7 @@ use tidegate_core::{
     Claim, Drain, Holder, Ordinal, Record, Seat, Seen, Set, TimeMs, View, ending,
     ending::{Container, Kind, Phase, PodFacts, State},
     name,
-    seen::{Binding, Deletion, Enrolment, Life, Stewardship},
+    seen::{Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
     settings::{self, PodManagement},
 };
 
@@ -49,10 +49,7 @@ pub fn observe(objects: &Objects<'_>, view: View) -> Result<Seen, Error> {
             };
             let seat = seats.entry(ordinal).or_default();
             seat.record = seat.record.take().or_else(|| record(&claim.metadata));
-            seat.claims.insert(
-                template.clone(),
-                self::claim(claim, &set, objects.other_set),
-            );
+            seat.claims.insert(template.clone(), self::claim(claim, &set, objects.other_set));
         }
     }
     for pod in &objects.pods {
@@ -76,17 +73,12 @@ pub fn set(object: &SetObject) -> Result<Set, Error> {
     let (Some(namespace), Some(name), Some(uid)) =
         (meta.namespace.clone(), meta.name.clone(), meta.uid.clone())
     else {
-        return Err(Error::Malformed(
-            "a StatefulSet without namespace, name or uid".to_owned(),
-        ));
+        return Err(Error::Malformed("a StatefulSet without namespace, name or uid".to_owned()));
     };
     let spec = &object.spec;
+    let retention = spec.persistent_volume_claim_retention_policy.as_ref();
     let parallel = spec.pod_management_policy.as_deref() == Some("Parallel");
-    let management = if parallel {
-        PodManagement::Parallel
-    } else {
-        PodManagement::OrderedReady
-    };
+    let management = if parallel { PodManagement::Parallel } else { PodManagement::OrderedReady };
     let number = |value: i64, field: &str| {
         u32::try_from(value)
             .map_err(|_| Error::Malformed(format!("{namespace}/{name}: {field} is {value}")))
@@ -103,11 +95,11 @@ pub fn set(object: &SetObject) -> Result<Set, Error> {
             .iter()
             .filter_map(|template| template.metadata.name.clone())
             .collect(),
-        life: if meta.deletion_timestamp.is_some() {
-            Life::Terminating
-        } else {
-            Life::Lives
+        when_scaled: match retention.and_then(|retention| retention.when_scaled.as_deref()) {
+            Some("Delete") => WhenScaled::Delete,
+            Some(_) | None => WhenScaled::Retain,
         },
+        life: if meta.deletion_timestamp.is_some() { Life::Terminating } else { Life::Lives },
         stewardship: stewardship(meta, management),
         namespace,
         name,
@@ -140,15 +132,7 @@ pub fn containers_of(
         let sidecar = container.restart_policy.as_deref() == Some("Always");
         let found = status(&pod.status.init_container_statuses, &container.name);
         let found = found.and_then(|at| pod.status.init_container_statuses.get(at));
-        (
-            container.name.as_str(),
-            if sidecar {
-                Kind::NativeSidecar
-            } else {
-                Kind::Init
-            },
-            found,
-        )
+        (container.name.as_str(), if sidecar { Kind::NativeSidecar } else { Kind::Init }, found)
     });
     let mains = pod.spec.containers.iter().map(move |container| {
         let found = status(&pod.status.container_statuses, &container.name);
@@ -187,9 +171,7 @@ pub fn state(status: Option<&ContainerStatus>) -> State {
 fn wanted(set: &Set) -> BTreeMap<Ordinal, Seat> {
     let end = set.start.saturating_add(set.replicas);
     let wanted = (set.start..end).take(EMPTY_SEATS_MAX);
-    wanted
-        .map(|number| (Ordinal(number), Seat::default()))
-        .collect()
+    wanted.map(|number| (Ordinal(number), Seat::default())).collect()
 }
 
 fn stewardship(meta: &ObjectMeta, management: PodManagement) -> Stewardship {
@@ -205,17 +187,10 @@ fn record(meta: &ObjectMeta) -> Option<Record> {
 
 fn claim(object: &ClaimObject, set: &Set, other_set: &dyn Fn(&str) -> Option<Life>) -> Claim {
     let meta = &object.metadata;
-    let enrolment = match meta
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.get(marks::SET_UID))
-    {
+    let enrolment = match meta.labels.as_ref().and_then(|labels| labels.get(marks::SET_UID)) {
         None => Enrolment::Nowhere,
         Some(uid) if *uid == set.uid => Enrolment::Here,
-        Some(uid) => Enrolment::Elsewhere {
-            uid: uid.clone(),
-            lives: other_set(uid),
-        },
+        Some(uid) => Enrolment::Elsewhere { uid: uid.clone(), lives: other_set(uid) },
     };
     let finalizers = meta.finalizers.as_deref().unwrap_or_default();
     let foreground = finalizers.iter().any(|it| it == "foregroundDeletion");
@@ -241,13 +216,8 @@ fn claim(object: &ClaimObject, set: &Set, other_set: &dyn Fn(&str) -> Option<Lif
 fn holder(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Holder {
     if controller(&pod.metadata, "StatefulSet") == Some(set.uid.as_str()) {
         let mounts: Vec<String> = pod.claim_names().collect();
-        let held = seat
-            .claims
-            .iter()
-            .filter(|(_, claim)| mounts.contains(&claim.name));
-        return Holder::Member {
-            mounts: held.map(|(template, _)| template.clone()).collect(),
-        };
+        let held = seat.claims.iter().filter(|(_, claim)| mounts.contains(&claim.name));
+        return Holder::Member { mounts: held.map(|(template, _)| template.clone()).collect() };
     }
     match drain(pod, set, ordinal, seat) {
         Ok(drain) => Holder::Drain(Box::new(drain)),
@@ -269,10 +239,7 @@ pub fn marks_of(pod: &PodObject) -> Result<Marks, String> {
 fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Drain, String> {
     let marks = marks_of(pod)?;
     let meta = &pod.metadata;
-    let label = meta
-        .labels
-        .as_ref()
-        .and_then(|labels| labels.get(marks::SET_UID));
+    let label = meta.labels.as_ref().and_then(|labels| labels.get(marks::SET_UID));
     if label != Some(&set.uid) || marks.set_uid != set.uid {
         return Err("its marks name another set".to_owned());
     }
@@ -287,18 +254,12 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
         // A claim that is gone has been deleted under this pod; one of another UID was never this pod's.
         match seat.claims.get(template) {
             Some(claim) if claim.uid != *uid && !is_sealed(pod) => {
-                return Err(format!(
-                    "claim {} is not the one that its marks name",
-                    claim.name
-                ));
+                return Err(format!("claim {} is not the one that its marks name", claim.name));
             }
             Some(_) | None => {}
         }
     }
-    let drained_at = meta
-        .annotations
-        .as_ref()
-        .and_then(|it| it.get(marks::DRAINED));
+    let drained_at = meta.annotations.as_ref().and_then(|it| it.get(marks::DRAINED));
     Ok(Drain {
         name: pod.name_any(),
         uid: meta.uid.clone().unwrap_or_default(),
@@ -316,10 +277,7 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
 
 fn uses(pod: &PodObject, set: &Set, seats: &mut BTreeMap<Ordinal, Seat>) {
     // An ended pod writes no more; whether it still holds the claim is for the API server to say.
-    if matches!(
-        phase(pod.status.phase.as_deref()),
-        Phase::Succeeded | Phase::Failed
-    ) {
+    if matches!(phase(pod.status.phase.as_deref()), Phase::Succeeded | Phase::Failed) {
         return;
     }
     let names: Vec<String> = pod.claim_names().collect();
@@ -329,12 +287,7 @@ fn uses(pod: &PodObject, set: &Set, seats: &mut BTreeMap<Ordinal, Seat>) {
     let pod_name = pod.name_any();
     for (ordinal, seat) in seats.iter_mut() {
         let is_holder = pod_name == set.member(*ordinal);
-        if !is_holder
-            && seat
-                .claims
-                .values()
-                .any(|claim| names.contains(&claim.name))
-        {
+        if !is_holder && seat.claims.values().any(|claim| names.contains(&claim.name)) {
             seat.other_users.push(pod_name.clone());
         }
     }
@@ -362,9 +315,7 @@ fn phase(text: Option<&str>) -> Phase {
 }
 
 fn is_sealed(pod: &PodObject) -> bool {
-    pod.finalizers()
-        .iter()
-        .any(|finalizer| finalizer == marks::SEAL)
+    pod.finalizers().iter().any(|finalizer| finalizer == marks::SEAL)
 }
 
 /// The UID of the controlling owner, where that is of this kind.

@@ -36,25 +36,24 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
     host.reporter.waits(&host.memory, &sight.seen, &plan);
     host.memory.went_through(&sight.seen.set.uid);
     // What was written may have made the next step possible, and the watch may be slow to tell.
-    Ok(if plan.is_idle() {
-        next(&plan, now)
-    } else {
-        Next::requeue(Duration::ZERO)
-    })
+    Ok(if plan.is_idle() { next(&plan, now) } else { Next::requeue(Duration::ZERO) })
 }
 
-/// When to look again after a failed pass: at once where only the facts had changed, later with every other failure in a row.
+/// When to look again where an object had changed since it was read, in milliseconds: whoever changed it may do so again in the same breath.
+const AFTER_CONFLICT_MS: u64 = 50;
+
+/// When to look again after a failed pass: soon where only the facts had changed, later with every other failure in a row.
 #[must_use]
 pub fn after_error(set: Arc<SetObject>, error: &Error, host: Arc<Host>) -> Next {
     let uid = set.metadata.uid.as_deref().unwrap_or_default();
     let name = set.metadata.name.as_deref().unwrap_or_default();
     let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
-    let delay_ms = host.memory.after_failure(uid);
     if error.is_conflict() {
-        tracing::debug!(namespace, set = name, delay_ms, "{error}");
-    } else {
-        tracing::warn!(namespace, set = name, delay_ms, "{error}");
+        tracing::debug!(namespace, set = name, "{error}");
+        return Next::requeue(Duration::from_millis(AFTER_CONFLICT_MS));
     }
+    let delay_ms = host.memory.after_failure(uid);
+    tracing::warn!(namespace, set = name, delay_ms, "{error}");
     Next::requeue(Duration::from_millis(delay_ms))
 }
 
@@ -62,18 +61,13 @@ pub fn after_error(set: Arc<SetObject>, error: &Error, host: Arc<Host>) -> Next 
 async fn carry_out(host: &Host, sight: &Sight, plan: &Plan, now: TimeMs) -> Result<(), Error> {
     let Seen { set, .. } = &sight.seen;
     let stamp = now.0.to_string();
-    let of = act::Of {
-        namespace: &set.namespace,
-        set: &set.name,
-        set_uid: &set.uid,
-        stamp: &stamp,
-    };
+    let of =
+        act::Of { namespace: &set.namespace, set: &set.name, set_uid: &set.uid, stamp: &stamp };
     let mut failure = None;
     for (ordinal, steps) in &plan.steps {
         for step in steps {
             if let Err(error) = act::act(&host.cluster, of, &step.action).await {
-                host.reporter
-                    .refused(&host.memory, &sight.seen, *ordinal, &error);
+                host.reporter.refused(&host.memory, &sight.seen, *ordinal, &error);
                 failure = Some(error);
                 break;
             }

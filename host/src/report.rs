@@ -38,13 +38,8 @@ impl Reporter {
     #[must_use]
     pub fn start(client: Client) -> Self {
         let (queue, tellings) = mpsc::channel(QUEUE_MAX);
-        let instance = std::env::var("HOSTNAME")
-            .ok()
-            .filter(|name| !name.is_empty());
-        let source = Source {
-            controller: "tidegate.dev/tidegate".to_owned(),
-            instance,
-        };
+        let instance = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+        let source = Source { controller: "tidegate.dev/tidegate".to_owned(), instance };
         tokio::spawn(send(Recorder::new(client, source), tellings));
         Self { queue }
     }
@@ -59,11 +54,8 @@ impl Reporter {
 
     /// Tells why nothing more is done, where it was not told already.
     pub fn waits(&self, memory: &Memory, seen: &Seen, plan: &Plan) {
-        let still: BTreeSet<_> = plan
-            .reports
-            .iter()
-            .map(|report| (report.ordinal, report.reason.code()))
-            .collect();
+        let still: BTreeSet<_> =
+            plan.reports.iter().map(|report| (report.ordinal, report.reason.code())).collect();
         memory.only_still_true(&seen.set.uid, &still);
         for report in &plan.reports {
             self.wait(memory, seen, report.ordinal, &report.reason);
@@ -75,9 +67,7 @@ impl Reporter {
         if let Error::Refused { .. } = error
             && !error.is_conflict()
         {
-            let reason = Reason::WriteRefused {
-                what: error.to_string(),
-            };
+            let reason = Reason::WriteRefused { what: error.to_string() };
             self.wait(memory, seen, Some(ordinal), &reason);
         }
     }
@@ -140,12 +130,7 @@ impl Reporter {
 fn claim(seen: &Seen, ordinal: Ordinal) -> Option<ObjectReference> {
     let set = &seen.set;
     let template = set.templates.first()?;
-    let uid = seen
-        .seats
-        .get(&ordinal)?
-        .claims
-        .get(template)
-        .map(|claim| claim.uid.clone());
+    let uid = seen.seats.get(&ordinal)?.claims.get(template).map(|claim| claim.uid.clone());
     Some(ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("PersistentVolumeClaim".to_owned()),
@@ -173,9 +158,7 @@ async fn send(recorder: Recorder, mut tellings: mpsc::Receiver<Telling>) {
 
 fn cut(mut note: String) -> String {
     if note.len() > NOTE_MAX_BYTES {
-        let end = (0..=NOTE_MAX_BYTES - 3)
-            .rev()
-            .find(|at| note.is_char_boundary(*at));
+        let end = (0..=NOTE_MAX_BYTES - 3).rev().find(|at| note.is_char_boundary(*at));
         note.truncate(end.unwrap_or_default());
         note.push('…');
     }

@@ -38,6 +38,9 @@ const CHANGES_MAX: usize = 1_024;
 /// broken off here is gone on with by the next host; two seconds in all is what an operator waits without wondering.
 const STOP_MS: u64 = 1_500;
 
+/// What is logged unless `TIDEGATE_LOG` says otherwise: changes of state and what went wrong; the library's own account of every pass is left out.
+const LOG_DEFAULT: &str = "info,kube_runtime=warn,kube_client=warn";
+
 /// Runs the host until it is told to stop.
 ///
 /// # Errors
@@ -46,9 +49,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     start_logging(args.log_format);
     let policies = Policies::start(Compiler::this_process())
         .map_err(|error| anyhow::anyhow!("the WebAssembly engine does not start: {error:#}"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(args, policies));
     runtime.shutdown_background();
     outcome
@@ -57,9 +58,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 async fn serve(args: RunArgs, policies: Policies) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let cluster = Cluster::connect()
-        .await
-        .context("no cluster: run inside one, or set KUBECONFIG")?;
+    let cluster =
+        Cluster::connect().await.context("no cluster: run inside one, or set KUBECONFIG")?;
     let readiness = Readiness::default();
     let (stop, stopped) = watch::channel(false);
     let mut health = tokio::spawn(health::serve(args.listen, readiness.clone()));
@@ -74,10 +74,7 @@ async fn serve(args: RunArgs, policies: Policies) -> anyhow::Result<()> {
         _ = interrupt.recv() => tracing::info!("told to stop"),
     }
     stop.send_replace(true);
-    if tokio::time::timeout(Duration::from_millis(STOP_MS), work)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(Duration::from_millis(STOP_MS), work).await.is_err() {
         tracing::warn!(
             "a pass did not end in {STOP_MS} ms and is broken off; the next host goes on with it"
         );
@@ -94,11 +91,7 @@ async fn work(
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let client = cluster.client();
-    let pinning = if args.allow_unpinned {
-        Pinning::Optional
-    } else {
-        Pinning::Required
-    };
+    let pinning = if args.allow_unpinned { Pinning::Optional } else { Pinning::Required };
     let (changes, changed) = mpsc::channel(CHANGES_MAX);
     let claims = Watched::<ClaimObject>::start(api(&client, &args), None, changes.clone());
     let pods = Watched::<PodObject>::start(api(&client, &args), Some(MEMBERS), changes);
@@ -108,12 +101,7 @@ async fn work(
         sets: sets.store(),
         claims: Arc::clone(&claims.index),
         pods: Arc::clone(&pods.index),
-        modules: Modules::new(
-            policies,
-            args.library(),
-            args.own_namespace.clone(),
-            pinning,
-        ),
+        modules: Modules::new(policies, args.library(), args.own_namespace.clone(), pinning),
         reporter: Reporter::start(client.clone()),
         memory: Memory::default(),
         started: clock::now(),
@@ -196,22 +184,13 @@ where
     ) -> Self {
         let index = Arc::new(Index::default());
         let (sender, listed) = watch::channel(false);
-        tokio::spawn(watching::follow(
-            api,
-            selector,
-            Arc::clone(&index),
-            sender,
-            changes,
-        ));
+        tokio::spawn(watching::follow(api, selector, Arc::clone(&index), sender, changes));
         Self { index, listed }
     }
 
     async fn listed(&self) -> anyhow::Result<()> {
         let mut listed = self.listed.clone();
-        listed
-            .wait_for(|listed| *listed)
-            .await
-            .context("a watch ended")?;
+        listed.wait_for(|listed| *listed).await.context("a watch ended")?;
         Ok(())
     }
 }
@@ -227,10 +206,9 @@ where
 }
 
 fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false);
+    let filter =
+        EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match format {
         LogFormat::Text => builder.with_ansi(false).init(),
         LogFormat::Json => builder.json().init(),

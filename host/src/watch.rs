@@ -33,9 +33,7 @@ pub struct Index<K> {
 
 impl<K> Default for Index<K> {
     fn default() -> Self {
-        Self {
-            objects: RwLock::default(),
-        }
+        Self { objects: RwLock::default() }
     }
 }
 
@@ -58,20 +56,14 @@ impl<K: Resource> Index<K> {
     }
 
     fn remove(&self, key: &Key) {
-        self.objects
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+        self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// Drops what a fresh list did not name, and says what that was.
     fn keep_only(&self, listed: &BTreeMap<Key, ()>) -> Vec<Key> {
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        let gone: Vec<Key> = objects
-            .keys()
-            .filter(|key| !listed.contains_key(*key))
-            .cloned()
-            .collect();
+        let gone: Vec<Key> =
+            objects.keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
         for key in &gone {
             objects.remove(key);
         }
@@ -90,9 +82,7 @@ pub async fn follow<K>(
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = watcher::watcher(api, config(selector))
-        .default_backoff()
-        .boxed();
+    let mut events = watcher::watcher(api, config(selector)).default_backoff().boxed();
     let mut list = BTreeMap::new();
     while let Some(event) = events.next().await {
         let keys = match event {
@@ -139,9 +129,7 @@ pub async fn follow<K>(
 /// How everything is watched.
 #[must_use]
 pub fn config(selector: Option<&str>) -> watcher::Config {
-    let config = watcher::Config::default()
-        .page_size(PAGE_SIZE)
-        .timeout(WATCH_SECS);
+    let config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECS);
     match selector {
         Some(selector) => config.labels(selector),
         None => config,

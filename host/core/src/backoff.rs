@@ -19,13 +19,7 @@ mod tests {
 
     #[test]
     fn it_doubles_up_to_its_bound() {
-        let delays: Vec<u64> = [0, 1, 2, 3, 9, 10, u32::MAX]
-            .into_iter()
-            .map(delay_ms)
-            .collect();
-        assert_eq!(
-            delays,
-            [1_000, 1_000, 2_000, 4_000, 256_000, 300_000, 300_000]
-        );
+        let delays: Vec<u64> = [0, 1, 2, 3, 9, 10, u32::MAX].into_iter().map(delay_ms).collect();
+        assert_eq!(delays, [1_000, 1_000, 2_000, 4_000, 256_000, 300_000, 300_000]);
     }
 }

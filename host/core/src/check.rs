@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::{
-    Action, Answer, Drain, Ending, Ordinal, Plan, Seat, Seen, View,
+    Action, Answer, Drain, Ending, Ordinal, Plan, PodBody, Seat, Seen, View,
     plan::{Outcome, Target},
     proof::{Condemned, Propagation},
     seen::{Binding, Deletion, Enrolment, Holder, Life, Stewardship},
@@ -25,11 +25,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "ordinal {}: {} would break the rule: {}",
-            self.ordinal, self.write, self.rule
-        )
+        write!(f, "ordinal {}: {} would break the rule: {}", self.ordinal, self.write, self.rule)
     }
 }
 
@@ -52,11 +48,7 @@ pub fn check(
         let live = ("it was decided on a live read", seen.view == View::Live);
         for (rule, holds) in std::iter::once(live).chain(rules) {
             if !holds {
-                return Err(Violation {
-                    ordinal,
-                    write,
-                    rule,
-                });
+                return Err(Violation { ordinal, write, rule });
             }
         }
     }
@@ -77,24 +69,24 @@ fn rules(
         Action::Note { claim, record } => {
             let rules = vec![
                 ("the record is for this set", record.set_uid == seen.set.uid),
-                (
-                    "the claim was seen in this version",
-                    sees_claim(seat, claim),
-                ),
+                ("the claim was seen in this version", sees_claim(seat, claim)),
             ];
             ("noting a record", rules)
         }
-        Action::CreatePod { body } => (
-            "creating a drain pod",
-            create(seen, ordinal, seat, &body.claims),
-        ),
-        Action::Seal(pod) => ("sealing a pod", seal(seat, answer, pod)),
-        Action::DeleteClaim(claim) => ("deleting a claim", delete_claim(seat, answer, claim)),
+        Action::CreatePod { body } => {
+            ("creating a drain pod", create(seen, ordinal, seat, answer, body))
+        }
+        Action::Seal(pod) => ("sealing a pod", seal(seen, seat, answer, pod)),
+        Action::DeleteClaim(claim) => ("deleting a claim", delete_claim(seen, seat, answer, claim)),
         Action::Unseal { pod, outcome } => ("unsealing a pod", unseal(seat, pod, *outcome)),
-        Action::DeletePod(pod) => ("deleting a drain pod", delete_pod(seat, pod)),
+        Action::DeletePod(pod) => ("deleting a drain pod", delete_pod(seen, seat, pod)),
         Action::Touch => {
             let free = seat.holder == Holder::Nobody && seat.freed_by_us;
-            ("touching the set", vec![("the name was freed by us", free)])
+            let rules = vec![
+                ("the name was freed by us", free),
+                ("the ordinal is wanted", is_live(seen, ordinal)),
+            ];
+            ("touching the set", rules)
         }
     }
 }
@@ -107,105 +99,84 @@ fn enrol(seen: &Seen, ordinal: Ordinal, seat: &Seat, target: &Target) -> Rules {
             .any(|(template, claim)| claim.uid == target.uid && mounts.contains(template)),
         Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => false,
     };
-    let unclaimed = seat
-        .claim_of(&target.uid)
-        .is_some_and(|claim| match &claim.enrolment {
-            Enrolment::Nowhere => true,
-            Enrolment::Here => false,
-            Enrolment::Elsewhere { uid, lives } => {
-                *uid != seen.set.uid && *lives == Some(Life::Gone)
-            }
-        });
+    let claim = seat.claim_of(&target.uid);
+    let alive = claim.is_some_and(|claim| claim.deletion == Deletion::None);
+    let unclaimed = claim.is_some_and(|claim| match &claim.enrolment {
+        Enrolment::Nowhere => true,
+        Enrolment::Here => false,
+        Enrolment::Elsewhere { uid, lives } => *uid != seen.set.uid && *lives == Some(Life::Gone),
+    });
     vec![
-        (
-            "the claim was seen in this version",
-            sees_claim(seat, target),
-        ),
+        ("the claim was seen in this version", sees_claim(seat, target)),
         ("a member of this set holds the claim", held),
         ("no other set that lives has it", unclaimed),
-        (
-            "the ordinal's name is the member's",
-            !seen.set.member(ordinal).is_empty(),
-        ),
+        ("the claim is not being deleted", alive),
+        ("the ordinal is wanted", is_live(seen, ordinal)),
+        ("the set is ours", matches!(seen.set.stewardship, Stewardship::Ours(_))),
     ]
 }
 
-fn create(seen: &Seen, ordinal: Ordinal, seat: &Seat, claims: &BTreeMap<String, String>) -> Rules {
+fn create(
+    seen: &Seen,
+    ordinal: Ordinal,
+    seat: &Seat,
+    answer: Option<&Answer>,
+    body: &PodBody,
+) -> Rules {
     let end = u64::from(seen.set.start).saturating_add(u64::from(seen.set.replicas));
-    let active = match &seen.set.stewardship {
-        Stewardship::Ours(settings) => settings.activity == Activity::Active,
-        Stewardship::NotOurs | Stewardship::Unreadable { .. } => false,
-    };
+    let claims = &body.claims;
+    let rendered = matches!(answer, Some(Answer::Pod(rendered)) if **rendered == *body);
     let fit = seat.claims.values().all(|claim| {
         claim.enrolment == Enrolment::Here
             && claim.binding == Binding::Bound
             && claim.deletion == Deletion::None
     });
     let same = seat.claims.len() == claims.len()
-        && seat
-            .claims
-            .iter()
-            .all(|(name, claim)| claims.get(name) == Some(&claim.uid));
+        && seat.claims.iter().all(|(name, claim)| claims.get(name) == Some(&claim.uid));
     vec![
-        (
-            "the set lives, is ours and is not paused",
-            seen.set.life == Life::Lives && active,
-        ),
-        (
-            "the ordinal lies above the live range",
-            u64::from(ordinal.0) >= end,
-        ),
-        (
-            "nobody holds the member's name",
-            seat.holder == Holder::Nobody,
-        ),
+        ("the set lives", seen.set.life == Life::Lives),
+        ("the set is ours and not paused", is_active(seen)),
+        ("the policy rendered this very pod", rendered),
+        ("one of the claims owns the pod", claims.contains_key(&body.owner)),
+        ("the ordinal lies above the live range", u64::from(ordinal.0) >= end),
+        ("nobody holds the member's name", seat.holder == Holder::Nobody),
         ("no other pod uses the claims", seat.other_users.is_empty()),
-        (
-            "every claim is enrolled here, bound and not deleted",
-            fit && !seat.claims.is_empty(),
-        ),
+        ("every claim is enrolled here, bound and not deleted", fit && !seat.claims.is_empty()),
         ("the pod's marks name these very claims", same),
     ]
 }
 
-fn seal(seat: &Seat, answer: Option<&Answer>, target: &Target) -> Rules {
+fn seal(seen: &Seen, seat: &Seat, answer: Option<&Answer>, target: &Target) -> Rules {
     let drain = this_pod(seat, target);
     vec![
         ("the pod is our drain pod in this version", drain.is_some()),
-        (
-            "the policy says complete",
-            matches!(answer, Some(Answer::Complete(_))),
-        ),
-        (
-            "the pod ended by itself",
-            drain.is_some_and(|pod| pod.ending == Ending::ByItself),
-        ),
-        (
-            "the pod is not being deleted",
-            drain.is_some_and(|pod| !pod.terminating),
-        ),
+        ("the policy says complete", matches!(answer, Some(Answer::Complete(_)))),
+        ("the pod ended by itself", drain.is_some_and(|pod| pod.ending == Ending::ByItself)),
+        ("the pod is not being deleted", drain.is_some_and(|pod| !pod.terminating)),
+        ("the set is ours and not paused", is_active(seen)),
+        ("no other pod uses the claims", seat.other_users.is_empty()),
     ]
 }
 
-fn delete_claim(seat: &Seat, answer: Option<&Answer>, condemned: &Condemned) -> Rules {
+fn delete_claim(seen: &Seen, seat: &Seat, answer: Option<&Answer>, condemned: &Condemned) -> Rules {
     let pod = seat.drain().filter(|pod| pod.uid == condemned.pod_uid());
     let mounted = pod.is_some_and(|pod| pod.claims.values().any(|uid| uid == condemned.uid()));
     let claim = seat.claim_of(condemned.uid());
     let enrolled = claim.is_some_and(|claim| claim.enrolment == Enrolment::Here);
     let version = claim.is_some_and(|claim| claim.resource_version == condemned.resource_version());
+    let begun = pod.is_some_and(|pod| {
+        pod.claims
+            .values()
+            .any(|uid| seat.claim_of(uid).is_none_or(|claim| claim.deletion != Deletion::None))
+    });
     let owner_uid = pod.and_then(|pod| pod.claims.get(&pod.owner));
     let is_owner = owner_uid.is_some_and(|uid| uid == condemned.uid());
     vec![
         ("the drain pod is sealed", pod.is_some_and(|pod| pod.sealed)),
-        (
-            "the drain pod ended by itself",
-            pod.is_some_and(|pod| pod.ending == Ending::ByItself),
-        ),
+        ("the set is ours and not paused, or the deletion has begun", begun || is_active(seen)),
+        ("the drain pod ended by itself", pod.is_some_and(|pod| pod.ending == Ending::ByItself)),
         ("the drain pod mounted this very claim", mounted),
-        (
-            "the policy says complete",
-            matches!(answer, Some(Answer::Complete(_))),
-        ),
+        ("the policy says complete", matches!(answer, Some(Answer::Complete(_)))),
         ("the claim is enrolled for this set", enrolled),
         ("the claim was seen in this version", version),
         ("no other pod uses the claims", seat.other_users.is_empty()),
@@ -218,42 +189,54 @@ fn delete_claim(seat: &Seat, answer: Option<&Answer>, condemned: &Condemned) -> 
 
 fn unseal(seat: &Seat, target: &Target, outcome: Outcome) -> Rules {
     let drain = this_pod(seat, target);
-    let gone = |uid: &String| {
-        seat.claim_of(uid)
-            .is_none_or(|claim| claim.deletion != Deletion::None)
+    let gone =
+        |uid: &String| seat.claim_of(uid).is_none_or(|claim| claim.deletion != Deletion::None);
+    let owner_goes_first = |pod: &Drain| {
+        let owner = pod.claims.get(&pod.owner).and_then(|uid| seat.claim_of(uid));
+        owner.is_none_or(|claim| claim.deletion == Deletion::Foreground)
     };
-    let all_gone = drain.is_some_and(|pod| pod.claims.values().all(gone));
+    let all_gone = drain.is_some_and(|pod| pod.claims.values().all(gone) && owner_goes_first(pod));
     let none_gone = drain.is_some_and(|pod| !pod.claims.values().any(gone));
     let right = match outcome {
         Outcome::Drained { .. } => all_gone,
         Outcome::GivenBack => none_gone,
     };
     vec![
-        (
-            "the pod is our sealed drain pod in this version",
-            drain.is_some_and(|pod| pod.sealed),
-        ),
+        ("the pod is our sealed drain pod in this version", drain.is_some_and(|pod| pod.sealed)),
         ("all its claims are being deleted, or none is", right),
     ]
 }
 
-fn delete_pod(seat: &Seat, target: &Target) -> Rules {
+fn delete_pod(seen: &Seen, seat: &Seat, target: &Target) -> Rules {
     let drain = this_pod(seat, target);
     let held = drain.is_some_and(|pod| {
         pod.drained_at.is_none()
-            && seat
-                .claims
-                .values()
-                .any(|claim| claim.deletion != Deletion::None)
+            && seat.claims.values().any(|claim| claim.deletion != Deletion::None)
     });
     vec![
         ("the pod is our drain pod in this version", drain.is_some()),
-        (
-            "the pod is not sealed",
-            drain.is_some_and(|pod| !pod.sealed),
-        ),
+        ("the pod is not sealed", drain.is_some_and(|pod| !pod.sealed)),
         ("the pod is not all that holds a deleted claim", !held),
+        (
+            "the set is not paused, or the claims are drained",
+            !is_paused(seen) || drain.is_some_and(|pod| pod.drained_at.is_some()),
+        ),
     ]
+}
+
+fn is_live(seen: &Seen, ordinal: Ordinal) -> bool {
+    let number = u64::from(ordinal.0);
+    let start = u64::from(seen.set.start);
+    let end = start.saturating_add(u64::from(seen.set.replicas));
+    seen.set.life == Life::Lives && start <= number && number < end
+}
+
+fn is_active(seen: &Seen) -> bool {
+    matches!(&seen.set.stewardship, Stewardship::Ours(it) if it.activity == Activity::Active)
+}
+
+fn is_paused(seen: &Seen) -> bool {
+    matches!(&seen.set.stewardship, Stewardship::Ours(it) if it.activity == Activity::Paused)
 }
 
 fn this_pod<'a>(seat: &'a Seat, target: &Target) -> Option<&'a Drain> {

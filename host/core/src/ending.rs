@@ -128,11 +128,7 @@ fn cut_short(pod: &PodFacts) -> Option<String> {
         return Some("it was deleted".to_owned());
     }
     if !pod.reason.is_empty() {
-        return Some(
-            format!("{} {}", pod.reason, pod.message)
-                .trim_end()
-                .to_owned(),
-        );
+        return Some(format!("{} {}", pod.reason, pod.message).trim_end().to_owned());
     }
     None
 }
@@ -156,10 +152,8 @@ fn unproven(pod: &PodFacts) -> Option<String> {
 }
 
 fn only_injected_run(pod: &PodFacts) -> bool {
-    let mut running = pod
-        .containers
-        .iter()
-        .filter(|container| !matches!(container.state, State::Exited(_)));
+    let mut running =
+        pod.containers.iter().filter(|container| !matches!(container.state, State::Exited(_)));
     running.all(|container| !container.rendered && container.state == State::Running)
 }
 
@@ -174,11 +168,7 @@ fn failure(pod: &PodFacts) -> String {
             State::Exited(_) | State::Waiting | State::Running | State::Unknown => None,
         })
         .collect();
-    if codes.is_empty() {
-        "phase Failed".to_owned()
-    } else {
-        codes.join(", ")
-    }
+    if codes.is_empty() { "phase Failed".to_owned() } else { codes.join(", ") }
 }
 
 #[cfg(test)]
@@ -213,23 +203,10 @@ mod tests {
 
     #[test]
     fn every_mark_of_an_end_from_outside_counts() {
-        let deleted = PodFacts {
-            terminating: true,
-            ..succeeded()
-        };
-        let evicted = PodFacts {
-            disruption: Some("EvictionByEvictionAPI".into()),
-            ..succeeded()
-        };
-        let shut_down = PodFacts {
-            reason: "Terminated".into(),
-            ..succeeded()
-        };
-        let failed_too = PodFacts {
-            phase: Phase::Failed,
-            reason: "Evicted".into(),
-            ..succeeded()
-        };
+        let deleted = PodFacts { terminating: true, ..succeeded() };
+        let evicted = PodFacts { disruption: Some("EvictionByEvictionAPI".into()), ..succeeded() };
+        let shut_down = PodFacts { reason: "Terminated".into(), ..succeeded() };
+        let failed_too = PodFacts { phase: Phase::Failed, reason: "Evicted".into(), ..succeeded() };
         for pod in [deleted, evicted, shut_down, failed_too] {
             assert!(matches!(ending(&pod), Ending::CutShort(_)), "{pod:?}");
         }
@@ -248,28 +225,17 @@ mod tests {
 
     #[test]
     fn success_without_the_exit_codes_is_no_success() {
-        let none = PodFacts {
-            containers: vec![],
-            ..succeeded()
-        };
+        let none = PodFacts { containers: vec![], ..succeeded() };
         let injected_only = PodFacts {
-            containers: vec![Container {
-                rendered: false,
-                ..main_exited(0)
-            }],
+            containers: vec![Container { rendered: false, ..main_exited(0) }],
             ..succeeded()
         };
         let unknown = PodFacts {
-            containers: vec![Container {
-                state: State::Unknown,
-                ..main_exited(0)
-            }],
+            containers: vec![Container { state: State::Unknown, ..main_exited(0) }],
             ..succeeded()
         };
-        let one_of_two = PodFacts {
-            containers: vec![main_exited(0), main_exited(3)],
-            ..succeeded()
-        };
+        let one_of_two =
+            PodFacts { containers: vec![main_exited(0), main_exited(3)], ..succeeded() };
         for pod in [none, injected_only, unknown, one_of_two] {
             assert!(matches!(ending(&pod), Ending::Failed(_)), "{pod:?}");
         }
@@ -277,14 +243,8 @@ mod tests {
 
     #[test]
     fn a_native_sidecar_may_leave_with_any_code() {
-        let sidecar = Container {
-            kind: Kind::NativeSidecar,
-            ..main_exited(143)
-        };
-        let pod = PodFacts {
-            containers: vec![main_exited(0), sidecar],
-            ..succeeded()
-        };
+        let sidecar = Container { kind: Kind::NativeSidecar, ..main_exited(143) };
+        let pod = PodFacts { containers: vec![main_exited(0), sidecar], ..succeeded() };
         assert_eq!(ending(&pod), Ending::ByItself);
     }
 
@@ -302,19 +262,10 @@ mod tests {
             ..succeeded()
         };
         assert_eq!(ending(&done), Ending::ByItself);
-        let running = Container {
-            state: State::Running,
-            ..main_exited(0)
-        };
-        let working = PodFacts {
-            containers: vec![running, mesh.clone()],
-            ..done.clone()
-        };
+        let running = Container { state: State::Running, ..main_exited(0) };
+        let working = PodFacts { containers: vec![running, mesh.clone()], ..done.clone() };
         assert_eq!(ending(&working), Ending::NotEnded);
-        let restarting = PodFacts {
-            containers: vec![main_exited(1), mesh],
-            ..done
-        };
+        let restarting = PodFacts { containers: vec![main_exited(1), mesh], ..done };
         assert_eq!(ending(&restarting), Ending::NotEnded);
     }
 
@@ -325,9 +276,6 @@ mod tests {
             containers: vec![main_exited(0), main_exited(7)],
             ..succeeded()
         };
-        assert_eq!(
-            ending(&pod),
-            Ending::Failed("container drain exited 7".into())
-        );
+        assert_eq!(ending(&pod), Ending::Failed("container drain exited 7".into()));
     }
 }

@@ -57,18 +57,7 @@ mod tests {
     fn only_the_canonical_form_is_an_ordinal() {
         assert_eq!(Ordinal::parse("0"), Some(Ordinal(0)));
         assert_eq!(Ordinal::parse("4294967295"), Some(Ordinal(u32::MAX)));
-        for text in [
-            "",
-            "01",
-            "+1",
-            "-1",
-            " 1",
-            "1 ",
-            "4294967296",
-            "1e2",
-            "0x1",
-            "１",
-        ] {
+        for text in ["", "01", "+1", "-1", " 1", "1 ", "4294967296", "1e2", "0x1", "１"] {
             assert_eq!(Ordinal::parse(text), None, "{text:?}");
         }
     }
@@ -76,9 +65,7 @@ mod tests {
     #[test]
     fn a_name_is_read_for_one_set_only() {
         assert_eq!(parse_member("web-2", "web"), Some(Ordinal(2)));
-        for name in [
-            "web-2-3", "web2", "web--2", "web-02", "xweb-2", "web-", "web",
-        ] {
+        for name in ["web-2-3", "web2", "web--2", "web-02", "xweb-2", "web-", "web"] {
             assert_eq!(parse_member(name, "web"), None, "{name:?}");
         }
     }
@@ -96,10 +83,7 @@ mod tests {
         for number in [0, 1, 9, 10, 4_294_967_295] {
             let ordinal = Ordinal(number);
             assert_eq!(parse_member(&member("web", ordinal), "web"), Some(ordinal));
-            assert_eq!(
-                parse_claim(&claim("data", "web", ordinal), "data", "web"),
-                Some(ordinal)
-            );
+            assert_eq!(parse_claim(&claim("data", "web", ordinal), "data", "web"), Some(ordinal));
         }
     }
 }

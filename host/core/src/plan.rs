@@ -8,13 +8,16 @@ use crate::{
     proof::{Condemned, Proof},
     record::Hold,
     safety,
-    seen::{Claim, Enrolment, Holder, Life, Stewardship},
+    seen::{Claim, Enrolment, Holder, Life, Stewardship, WhenScaled},
     stage::stage,
 };
 
 /// How long the garbage collector has to take an ended pod with its claims before the host deletes the pod itself, in milliseconds.
 /// An idle collector needs 0.1 s; a busy one was seen to need 36 s.
 pub const COLLECTOR_GRACE_MS: u64 = 1_000;
+
+/// How often to look again at what no watch shows, in milliseconds: foreign pods, which the host does not keep in memory.
+pub const RECHECK_MS: u64 = 15_000;
 
 /// What one pass does, why it does nothing more, and when to look again even if nothing changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,32 +147,18 @@ impl From<&Drain> for Target {
 #[must_use]
 pub fn plan(seen: &Seen, answers: &BTreeMap<Ordinal, Answer>, now: TimeMs) -> Plan {
     let mut plan = Plan::default();
-    if let Stewardship::Unreadable {
-        annotation,
-        value,
-        mend,
-    } = &seen.set.stewardship
-    {
+    if let Stewardship::Unreadable { annotation, value, mend } = &seen.set.stewardship {
         let (annotation, value, mend) = (annotation.clone(), value.clone(), mend.clone());
-        let reason = Reason::AnnotationUnreadable {
-            annotation,
-            value,
-            mend,
-        };
-        plan.reports.push(Report {
-            ordinal: None,
-            reason,
-        });
+        let reason = Reason::AnnotationUnreadable { annotation, value, mend };
+        plan.reports.push(Report { ordinal: None, reason });
+    }
+    let ours = matches!(seen.set.stewardship, Stewardship::Ours(_));
+    if ours && seen.set.when_scaled == WhenScaled::Delete {
+        plan.reports.push(Report { ordinal: None, reason: Reason::WhenScaledDelete });
     }
     for (ordinal, seat) in &seen.seats {
-        let pass = Pass {
-            seen,
-            ordinal: *ordinal,
-            seat,
-            now,
-        };
-        pass.plan(answers.get(ordinal))
-            .merge_into(&mut plan, *ordinal);
+        let pass = Pass { seen, ordinal: *ordinal, seat, now };
+        pass.plan(answers.get(ordinal)).rechecked(now).merge_into(&mut plan, *ordinal);
     }
     plan
 }
@@ -185,25 +174,21 @@ struct Outlook {
 
 impl Outlook {
     fn waits(reason: Reason) -> Self {
-        Self {
-            reason: Some(reason),
-            ..Self::default()
-        }
+        Self { reason: Some(reason), ..Self::default() }
     }
 
     fn waits_until(reason: Reason, wake_at: Option<TimeMs>) -> Self {
-        Self {
-            reason: Some(reason),
-            wake_at,
-            ..Self::default()
-        }
+        Self { reason: Some(reason), wake_at, ..Self::default() }
     }
 
     fn acts(steps: Vec<Step>) -> Self {
-        Self {
-            steps,
-            ..Self::default()
-        }
+        Self { steps, ..Self::default() }
+    }
+
+    fn rechecked(self, now: TimeMs) -> Self {
+        let unwatched = self.reason.as_ref().is_some_and(Reason::is_unwatched);
+        let recheck_at = unwatched.then(|| now.after_ms(RECHECK_MS));
+        Self { wake_at: [self.wake_at, recheck_at].into_iter().flatten().min(), ..self }
     }
 
     fn merge_into(self, plan: &mut Plan, ordinal: Ordinal) {
@@ -211,10 +196,7 @@ impl Outlook {
             plan.steps.insert(ordinal, self.steps);
         }
         if let Some(reason) = self.reason {
-            plan.reports.push(Report {
-                ordinal: Some(ordinal),
-                reason,
-            });
+            plan.reports.push(Report { ordinal: Some(ordinal), reason });
         }
         plan.look_closer |= self.look_closer;
         plan.wake_at = [plan.wake_at, self.wake_at].into_iter().flatten().min();
@@ -274,24 +256,14 @@ impl Pass<'_> {
         };
         match answer {
             Answer::Pod(body) => self.create(body),
-            Answer::Wait {
-                reason,
-                percent,
-                ask_again_at,
-                state: _,
-            } => {
-                let reason = Reason::PolicyWaits {
-                    reason: reason.clone(),
-                    percent: *percent,
-                };
+            Answer::Wait { reason, percent, ask_again_at, state: _ } => {
+                let reason = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
                 Outlook::waits_until(reason, *ask_again_at)
             }
-            Answer::Keep(reason) => Outlook::waits(Reason::PolicyKeeps {
-                reason: reason.clone(),
-            }),
-            Answer::Refuse(reason) => Outlook::waits(Reason::PolicyRefuses {
-                reason: reason.clone(),
-            }),
+            Answer::Keep(reason) => Outlook::waits(Reason::PolicyKeeps { reason: reason.clone() }),
+            Answer::Refuse(reason) => {
+                Outlook::waits(Reason::PolicyRefuses { reason: reason.clone() })
+            }
             Answer::Rejected { field, mend } => Outlook::waits(Reason::TemplateRejected {
                 field: field.clone(),
                 mend: mend.clone(),
@@ -308,22 +280,14 @@ impl Pass<'_> {
         let attempt = self.seat.next_attempt(&self.seen.set);
         let create = step(
             Action::CreatePod { body: body.clone() },
-            Change::DrainStarted {
-                attempt,
-                removed: body.removed.clone(),
-            },
+            Change::DrainStarted { attempt, removed: body.removed.clone() },
         );
         let mut steps = Vec::new();
         if let Some(state) = &body.state {
             let Some(owner) = self.seat.claims.get(&body.owner) else {
-                return Outlook::waits(Reason::ClaimMissing {
-                    template: body.owner.clone(),
-                });
+                return Outlook::waits(Reason::ClaimMissing { template: body.owner.clone() });
             };
-            let record = Record {
-                state: state.clone(),
-                ..self.record(attempt)
-            };
+            let record = Record { state: state.clone(), ..self.record(attempt) };
             steps.extend(self.note_if_changed(owner, record));
         }
         steps.push(create);
@@ -340,47 +304,31 @@ impl Pass<'_> {
             return self.give_back(drain, "spec.ordinals.start was moved above the ordinal");
         }
         let Some(answer) = answer else {
-            return Outlook::waits(Reason::Unknown {
-                what: "the policy's verdict".to_owned(),
-            });
+            return Outlook::waits(Reason::Unknown { what: "the policy's verdict".to_owned() });
         };
         match answer {
             Answer::Complete(reason) => match safety::no_seal(settings, self.seat, drain) {
                 None => {
-                    let change = Change::Sealed {
-                        reason: reason.clone(),
-                    };
+                    let change = Change::Sealed { reason: reason.clone() };
                     Outlook::acts(vec![step(Action::Seal(drain.into()), change)])
                 }
                 Some(reason) => self.unproven(drain, reason),
             },
-            Answer::Wait {
-                reason,
-                percent,
-                ask_again_at,
-                state,
-            } => {
-                let told = Reason::PolicyWaits {
-                    reason: reason.clone(),
-                    percent: *percent,
-                };
+            Answer::Wait { reason, percent, ask_again_at, state } => {
+                let told = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
                 Outlook {
                     steps: self.new_state(drain, state.as_ref()),
                     ..Outlook::waits_until(told, *ask_again_at)
                 }
             }
-            Answer::Retry {
-                reason,
-                after_ms,
-                state,
-            } => self.end_attempt(drain, reason, *after_ms, Some(state)),
+            Answer::Retry { reason, after_ms, state } => {
+                self.end_attempt(drain, reason, *after_ms, Some(state))
+            }
             Answer::Cancel(reason) => self.cancel(drain, reason),
             Answer::Fail(reason) if self.seen.set.wants(self.ordinal) => {
                 self.give_back(drain, reason)
             }
-            Answer::Fail(reason) => Outlook::waits(Reason::PolicyFails {
-                reason: reason.clone(),
-            }),
+            Answer::Fail(reason) => Outlook::waits(Reason::PolicyFails { reason: reason.clone() }),
             Answer::ModuleGone(what) => self.end_attempt(drain, what, 0, None),
             Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
             Answer::Pod(_) | Answer::Keep(_) | Answer::Refuse(_) | Answer::Rejected { .. } => {
@@ -392,12 +340,9 @@ impl Pass<'_> {
     /// The policy says complete, and the host knows better: a pod that has ended is tried again, one that has not is waited for.
     fn unproven(&self, drain: &Drain, reason: Reason) -> Outlook {
         match &drain.ending {
-            Ending::Failed(_) | Ending::CutShort(_) => self.end_attempt(
-                drain,
-                &reason.to_string(),
-                backoff::delay_ms(drain.attempt),
-                None,
-            ),
+            Ending::Failed(_) | Ending::CutShort(_) => {
+                self.end_attempt(drain, &reason.to_string(), backoff::delay_ms(drain.attempt), None)
+            }
             Ending::NotEnded | Ending::ByItself => Outlook::waits(reason),
         }
     }
@@ -407,10 +352,7 @@ impl Pass<'_> {
         let (Some(state), Some(owner)) = (state, owner) else {
             return Vec::new();
         };
-        let record = Record {
-            state: state.clone(),
-            ..self.record_of(drain)
-        };
+        let record = Record { state: state.clone(), ..self.record_of(drain) };
         self.note_if_changed(owner, record).into_iter().collect()
     }
 
@@ -426,20 +368,11 @@ impl Pass<'_> {
         if self.seen.set.wants(self.ordinal) {
             return self.give_back(drain, why);
         }
-        let next_attempt = drain.attempt.saturating_add(1);
-        let mut record = Record {
-            generation: self.seen.set.generation,
-            attempt: next_attempt,
-            not_before: Some(self.now.after_ms(after_ms)),
-            ..self.record_of(drain)
-        };
+        let mut record = self.next_record(drain, after_ms);
         if let Some(state) = state {
             record.state.clone_from(state);
         }
-        let change = Change::AttemptEnded {
-            why: why.to_owned(),
-            next_attempt,
-        };
+        let change = Change::AttemptEnded { why: why.to_owned(), next_attempt: record.attempt };
         self.note_and_delete(drain, record, change)
     }
 
@@ -450,33 +383,18 @@ impl Pass<'_> {
         if self.seen.set.wants(self.ordinal) {
             return self.give_back(drain, why);
         }
-        let hold = Hold {
-            why: why.to_owned(),
-            settings: settings.fingerprint(),
-        };
+        let hold = Hold { why: why.to_owned(), settings: settings.fingerprint() };
         let generation = self.seen.set.generation;
-        let record = Record {
-            generation,
-            hold: Some(hold),
-            ..self.record_of(drain)
-        };
-        self.note_and_delete(
-            drain,
-            record,
-            Change::GivenBack {
-                why: why.to_owned(),
-            },
-        )
+        let record = Record { generation, hold: Some(hold), ..self.record_of(drain) };
+        self.note_and_delete(drain, record, Change::GivenBack { why: why.to_owned() })
     }
 
     fn note_and_delete(&self, drain: &Drain, record: Record, change: Change) -> Outlook {
-        if let Some(reason) = safety::no_pod_delete(self.seat, drain) {
+        if let Some(reason) = safety::no_end_of_attempt(&self.seen.set, self.seat, drain) {
             return Outlook::waits(reason);
         }
         let Some(owner) = self.seat.claims.get(&drain.owner) else {
-            return Outlook::waits(Reason::ClaimMissing {
-                template: drain.owner.clone(),
-            });
+            return Outlook::waits(Reason::ClaimMissing { template: drain.owner.clone() });
         };
         let mut steps: Vec<Step> = self.note_if_changed(owner, record).into_iter().collect();
         steps.push(step(Action::DeletePod(drain.into()), change));
@@ -484,12 +402,10 @@ impl Pass<'_> {
     }
 
     fn give_back(&self, drain: &Drain, why: &str) -> Outlook {
-        match safety::no_pod_delete(self.seat, drain) {
+        match safety::no_end_of_attempt(&self.seen.set, self.seat, drain) {
             Some(reason) => Outlook::waits(reason),
             None => {
-                let change = Change::GivenBack {
-                    why: why.to_owned(),
-                };
+                let change = Change::GivenBack { why: why.to_owned() };
                 Outlook::acts(vec![step(Action::DeletePod(drain.into()), change)])
             }
         }
@@ -497,74 +413,48 @@ impl Pass<'_> {
 
     /// Notes the next attempt while the pod that failed can still be seen.
     fn leaving(&self, drain: &Drain) -> Outlook {
-        let noted = self
-            .seat
-            .record_of(&self.seen.set)
-            .is_some_and(|record| record.attempt > drain.attempt || record.hold.is_some());
-        let owner = self
-            .seat
-            .claims
-            .get(&drain.owner)
-            .filter(|claim| !claim.is_terminating());
-        let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
-        let (false, true, false, Some(owner)) =
-            (noted, ours, self.seen.set.wants(self.ordinal), owner)
-        else {
+        let set = &self.seen.set;
+        let Stewardship::Ours(settings) = &set.stewardship else {
             return Outlook::waits(Reason::PodLeaving);
         };
-        let next_attempt = drain.attempt.saturating_add(1);
-        let record = Record {
-            generation: self.seen.set.generation,
-            attempt: next_attempt,
-            not_before: Some(self.now.after_ms(backoff::delay_ms(drain.attempt))),
-            ..self.record_of(drain)
+        let noted = self.seat.record_of(set).is_some_and(|record| {
+            record.attempt > drain.attempt || record.holds(settings.fingerprint())
+        });
+        let owner = self.seat.claims.get(&drain.owner).filter(|claim| !claim.is_terminating());
+        let follows = set.life == Life::Lives && set.is_above(self.ordinal);
+        let (false, true, Some(owner)) = (noted, follows, owner) else {
+            return Outlook::waits(Reason::PodLeaving);
         };
-        let change = Change::AttemptEnded {
-            why: drain.ending.to_string(),
-            next_attempt,
-        };
-        let note = step(
-            Action::Note {
-                claim: owner.into(),
-                record,
-            },
-            change,
-        );
-        Outlook {
-            steps: vec![note],
-            ..Outlook::waits(Reason::PodLeaving)
-        }
+        let record = self.next_record(drain, backoff::delay_ms(drain.attempt));
+        let why = drain.ending.to_string();
+        let change = Change::AttemptEnded { why, next_attempt: record.attempt };
+        let note = step(Action::Note { claim: owner.into(), record }, change);
+        Outlook { steps: vec![note], ..Outlook::waits(Reason::PodLeaving) }
     }
 
     fn sealed(&self, drain: &Drain, answer: Option<&Answer>) -> Outlook {
         if self.seen.view == View::Cached {
-            return Outlook {
-                look_closer: true,
-                ..Outlook::default()
-            };
+            return Outlook { look_closer: true, ..Outlook::default() };
         }
         let begun = self.seat.has_begun_to_go(drain);
-        let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
         let Some(answer) = answer else {
-            return if begun || ours {
-                Outlook::waits(Reason::Unknown {
-                    what: "the policy's verdict".to_owned(),
-                })
-            } else {
-                self.unseal(drain, "the set is no longer ours")
+            return match &self.seen.set.stewardship {
+                Stewardship::NotOurs if !begun => self.unseal(drain, "the set is no longer ours"),
+                Stewardship::Unreadable { .. } if !begun => Outlook::default(),
+                Stewardship::Ours(_) | Stewardship::NotOurs | Stewardship::Unreadable { .. } => {
+                    Outlook::waits(Reason::Unknown { what: "the policy's verdict".to_owned() })
+                }
             };
         };
         match Proof::of(self.seen, self.seat, drain, answer) {
             Ok(proof) => {
                 let steps = proof.condemn(self.seat, drain).into_iter().map(|claim| {
-                    let change = Change::Drained {
-                        reason: proof.reason().to_owned(),
-                    };
+                    let change = Change::Drained { reason: proof.reason().to_owned() };
                     step(Action::DeleteClaim(claim), change)
                 });
                 Outlook::acts(steps.collect())
             }
-            Err(reason) if begun => Outlook::waits(reason),
+            Err(reason) if begun => cannot_go_back(answer, reason),
             Err(reason) => self.withdrawn(drain, answer, reason),
         }
     }
@@ -587,90 +477,66 @@ impl Pass<'_> {
     }
 
     fn unseal(&self, drain: &Drain, why: &str) -> Outlook {
-        let action = Action::Unseal {
-            pod: drain.into(),
-            outcome: Outcome::GivenBack,
-        };
-        Outlook::acts(vec![step(
-            action,
-            Change::GivenBack {
-                why: why.to_owned(),
-            },
-        )])
+        let action = Action::Unseal { pod: drain.into(), outcome: Outcome::GivenBack };
+        Outlook::acts(vec![step(action, Change::GivenBack { why: why.to_owned() })])
     }
 
     fn condemned(&self, drain: &Drain) -> Outlook {
         let outcome = Outcome::Drained { at: self.now };
-        let action = Action::Unseal {
-            pod: drain.into(),
-            outcome,
-        };
-        Outlook::acts(vec![Step {
-            action,
-            change: None,
-        }])
+        let action = Action::Unseal { pod: drain.into(), outcome };
+        Outlook::acts(vec![Step { action, change: None }])
     }
 
     fn ended(&self, drain: &Drain) -> Outlook {
-        let due = drain
-            .drained_at
-            .unwrap_or(self.now)
-            .after_ms(COLLECTOR_GRACE_MS);
-        if drain.terminating || due > self.now {
-            let wake_at = (!drain.terminating).then_some(due);
-            return Outlook {
-                wake_at,
-                ..Outlook::default()
-            };
+        let due = drain.drained_at.unwrap_or(self.now).after_ms(COLLECTOR_GRACE_MS);
+        if due > self.now {
+            return Outlook { wake_at: Some(due), ..Outlook::default() };
+        }
+        if drain.terminating {
+            return Outlook::waits(Reason::Collecting);
         }
         match safety::no_pod_delete(self.seat, drain) {
             Some(reason) => Outlook::waits(reason),
-            None => Outlook::acts(vec![step(
-                Action::DeletePod(drain.into()),
-                Change::Collected,
-            )]),
+            None => Outlook::acts(vec![step(Action::DeletePod(drain.into()), Change::Collected)]),
         }
     }
 
     /// The record of this passage as it stands, for this attempt.
     fn record(&self, attempt: u32) -> Record {
         let base = self.seat.record_of(&self.seen.set).cloned();
-        Record {
-            attempt,
-            ..base.unwrap_or_else(|| Record::of(&self.seen.set))
-        }
+        Record { attempt, ..base.unwrap_or_else(|| Record::of(&self.seen.set)) }
     }
 
     /// The record of the passage that this drain pod belongs to. The pod has held the name since it was created, so what was noted for
     /// the generation of that time still holds, however often the set has changed since.
     fn record_of(&self, drain: &Drain) -> Record {
         let Set { uid, .. } = &self.seen.set;
-        self.seat
-            .record_of_drain(drain, uid)
-            .cloned()
-            .unwrap_or_else(|| Record {
-                generation: drain.generation,
-                attempt: drain.attempt,
-                ..Record::of(&self.seen.set)
-            })
+        self.seat.record_of_drain(drain, uid).cloned().unwrap_or_else(|| Record {
+            generation: drain.generation,
+            attempt: drain.attempt,
+            ..Record::of(&self.seen.set)
+        })
+    }
+
+    /// The record for the attempt after this drain pod.
+    fn next_record(&self, drain: &Drain, after_ms: u64) -> Record {
+        Record {
+            generation: self.seen.set.generation,
+            attempt: drain.attempt.saturating_add(1),
+            not_before: Some(self.now.after_ms(after_ms)),
+            hold: None,
+            ..self.record_of(drain)
+        }
     }
 
     fn note_if_changed(&self, owner: &Claim, record: Record) -> Option<Step> {
-        (self.seat.record.as_ref() != Some(&record)).then(|| Step {
-            action: Action::Note {
-                claim: owner.into(),
-                record,
-            },
-            change: None,
-        })
+        (self.seat.record.as_ref() != Some(&record))
+            .then(|| Step { action: Action::Note { claim: owner.into(), record }, change: None })
     }
 }
 
 const fn step(action: Action, change: Change) -> Step {
-    Step {
-        action,
-        change: Some(change),
-    }
+    Step { action, change: Some(change) }
 }
 
 fn enrol(claim: &Claim) -> Step {
@@ -698,16 +564,29 @@ fn blocked(reason: Reason) -> Outlook {
 }
 
 fn fault(what: &str, ask_again_at: TimeMs) -> Outlook {
-    Outlook::waits_until(
-        Reason::PolicyFault {
-            what: what.to_owned(),
-        },
-        Some(ask_again_at),
-    )
+    Outlook::waits_until(Reason::PolicyFault { what: what.to_owned() }, Some(ask_again_at))
+}
+
+/// A passage that has begun to delete can only go on, so that every other verdict than `complete` means to wait.
+fn cannot_go_back(answer: &Answer, reason: Reason) -> Outlook {
+    match answer {
+        Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+        Answer::ModuleGone(what) => Outlook::waits(Reason::PolicyFault { what: what.clone() }),
+        Answer::Wait { reason, percent, ask_again_at, state: _ } => {
+            let told = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
+            Outlook::waits_until(told, *ask_again_at)
+        }
+        Answer::Complete(_)
+        | Answer::Pod(_)
+        | Answer::Keep(_)
+        | Answer::Refuse(_)
+        | Answer::Retry { .. }
+        | Answer::Cancel(_)
+        | Answer::Fail(_)
+        | Answer::Rejected { .. } => Outlook::waits(reason),
+    }
 }
 
 fn misplaced() -> Reason {
-    Reason::Unknown {
-        what: "an answer to the question that was asked".to_owned(),
-    }
+    Reason::Unknown { what: "an answer to the question that was asked".to_owned() }
 }

@@ -68,19 +68,13 @@ impl Proof {
     /// What speaks against it, if anything does or anything needed is not known.
     pub fn of(seen: &Seen, seat: &Seat, drain: &Drain, answer: &Answer) -> Result<Self, Reason> {
         if seen.view != View::Live {
-            return Err(Reason::Unknown {
-                what: "how things stand at the API server".to_owned(),
-            });
+            return Err(Reason::Unknown { what: "how things stand at the API server".to_owned() });
         }
         let Answer::Complete(reason) = answer else {
-            return Err(Reason::Unknown {
-                what: "whether the drain is complete".to_owned(),
-            });
+            return Err(Reason::Unknown { what: "whether the drain is complete".to_owned() });
         };
         if !drain.sealed {
-            return Err(Reason::Unknown {
-                what: "whether the name stays held".to_owned(),
-            });
+            return Err(Reason::Unknown { what: "whether the name stays held".to_owned() });
         }
         match safety::no_claim_delete(&seen.set, seat, drain) {
             Some(reason) => Err(reason),
@@ -104,11 +98,7 @@ impl Proof {
                 let is_owner = Some(&claim.uid) == owner_uid;
                 self.condemn_one(
                     claim,
-                    if is_owner {
-                        Propagation::Foreground
-                    } else {
-                        Propagation::Background
-                    },
+                    if is_owner { Propagation::Foreground } else { Propagation::Background },
                 )
             })
             .collect()

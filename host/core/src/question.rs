@@ -57,12 +57,6 @@ fn room(seen: &Seen) -> usize {
     let Stewardship::Ours(settings) = &seen.set.stewardship else {
         return 0;
     };
-    let busy = seen
-        .seats
-        .values()
-        .filter(|seat| seat.drain().is_some())
-        .count();
-    usize::try_from(settings.max_parallel)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(busy)
+    let busy = seen.seats.values().filter(|seat| seat.drain().is_some()).count();
+    usize::try_from(settings.max_parallel).unwrap_or(usize::MAX).saturating_sub(busy)
 }

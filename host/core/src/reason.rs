@@ -25,6 +25,8 @@ pub enum Reason {
         /// What would be understood.
         mend: String,
     },
+    /// Kubernetes deletes the claims of the set on a scale-down before they can be drained.
+    WhenScaledDelete,
     /// The set is paused.
     Paused,
     /// The set was scaled to zero, which its annotations call a pause.
@@ -202,6 +204,7 @@ impl Reason {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::AnnotationUnreadable { .. } => "AnnotationUnreadable",
+            Self::WhenScaledDelete => "WhenScaledDelete",
             Self::Paused => "Paused",
             Self::ScaledToZero => "ScaledToZero",
             Self::BelowStart => "BelowStart",
@@ -234,6 +237,12 @@ impl Reason {
         }
     }
 
+    /// Whether no watch shows that the reason has gone.
+    #[must_use]
+    pub const fn is_unwatched(&self) -> bool {
+        matches!(self, Self::NameHeld { .. } | Self::ClaimInUse { .. } | Self::InUseAtTheEnd { .. })
+    }
+
     /// When the reason goes by itself, where it does.
     #[must_use]
     pub const fn ends_at(&self) -> Option<TimeMs> {
@@ -260,6 +269,7 @@ impl Reason {
             | Self::Collecting
             | Self::SetTerminating => Severity::Normal,
             Self::AnnotationUnreadable { .. }
+            | Self::WhenScaledDelete
             | Self::BelowStart
             | Self::ClaimMissing { .. }
             | Self::NotEnrolled { .. }
@@ -283,22 +293,23 @@ impl Reason {
 }
 
 impl fmt::Display for Reason {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table with one arm a reason, so that the compiler names a missing one"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AnnotationUnreadable {
-                annotation,
-                value,
-                mend,
-            } => {
+            Self::AnnotationUnreadable { annotation, value, mend } => {
                 write!(
                     f,
                     "annotation {annotation}: {value:?} is not understood: {mend}; nothing of this set is touched until then"
                 )
             }
-            Self::Paused => write!(
+            Self::WhenScaledDelete => write!(
                 f,
-                "the set is paused: take tidegate.dev/paused off to go on"
+                "persistentVolumeClaimRetentionPolicy.whenScaled is Delete, so Kubernetes deletes a claim as soon as its member is scaled away, drained or not: set it to Retain"
             ),
+            Self::Paused => write!(f, "the set is paused: take tidegate.dev/paused off to go on"),
             Self::ScaledToZero => write!(
                 f,
                 "scaled to zero, which is taken for a pause: the claims are kept; annotate tidegate.dev/scale-to-zero=drain to drain them"
@@ -316,18 +327,16 @@ impl fmt::Display for Reason {
                 f,
                 "claim {claim} was never enrolled while its member lived, so it is not drained and not deleted: scale up so that the member mounts it once, or delete it yourself"
             ),
-            Self::EnrolledElsewhere { claim, uid } => write!(
-                f,
-                "claim {claim} is enrolled for the set with UID {uid}: it is not touched"
-            ),
+            Self::EnrolledElsewhere { claim, uid } => {
+                write!(f, "claim {claim} is enrolled for the set with UID {uid}: it is not touched")
+            }
             Self::NotBound { claim } => write!(
                 f,
                 "claim {claim} is bound to no volume: there is nothing to drain; delete it yourself if it is not wanted"
             ),
-            Self::ClaimTerminating { claim } => write!(
-                f,
-                "claim {claim} is being deleted by somebody else: no drain starts"
-            ),
+            Self::ClaimTerminating { claim } => {
+                write!(f, "claim {claim} is being deleted by somebody else: no drain starts")
+            }
             Self::MemberThere => write!(f, "the member is still there"),
             Self::NameHeld { why } => write!(
                 f,
@@ -339,10 +348,9 @@ impl fmt::Display for Reason {
                 pods.join(", ")
             ),
             Self::Delayed { .. } => write!(f, "the orphan waits for tidegate.dev/delay to pass"),
-            Self::BackingOff { attempt, .. } => write!(
-                f,
-                "attempt {attempt} waits after the failure of the one before it"
-            ),
+            Self::BackingOff { attempt, .. } => {
+                write!(f, "attempt {attempt} waits after the failure of the one before it")
+            }
             Self::Queued => write!(
                 f,
                 "as many ordinals of the set have a drain pod as tidegate.dev/max-parallel allows"
@@ -351,14 +359,10 @@ impl fmt::Display for Reason {
                 f,
                 "nothing more is tried until the set, its config or its policy changes: {why}"
             ),
-            Self::PolicyWaits {
-                reason,
-                percent: Some(percent),
-            } => write!(f, "the policy waits at {percent} %: {reason}"),
-            Self::PolicyWaits {
-                reason,
-                percent: None,
-            } => write!(f, "the policy waits: {reason}"),
+            Self::PolicyWaits { reason, percent: Some(percent) } => {
+                write!(f, "the policy waits at {percent} %: {reason}")
+            }
+            Self::PolicyWaits { reason, percent: None } => write!(f, "the policy waits: {reason}"),
             Self::PolicyKeeps { reason } => write!(f, "the policy keeps the claims: {reason}"),
             Self::PolicyRefuses { reason } => write!(f, "the policy refuses: {reason}"),
             Self::PolicyFails { reason } => write!(
@@ -366,10 +370,9 @@ impl fmt::Display for Reason {
                 "the policy stopped the drain: {reason}; everything is kept; delete the drain pod to try again"
             ),
             Self::PolicyFault { what } => write!(f, "{what}"),
-            Self::TemplateRejected { field, mend } => write!(
-                f,
-                "the rendered pod template is not accepted: {field}: {mend}"
-            ),
+            Self::TemplateRejected { field, mend } => {
+                write!(f, "the rendered pod template is not accepted: {field}: {mend}")
+            }
             Self::NotProven { ending } => write!(
                 f,
                 "the policy says complete, but of the drain pod it is known that {ending}: the claims are kept"
@@ -447,18 +450,14 @@ impl fmt::Display for Change {
                 )
             }
             Self::AttemptEnded { why, next_attempt } => {
-                write!(
-                    f,
-                    "the claim is kept and attempt {next_attempt} follows: {why}"
-                )
+                write!(f, "the claim is kept and attempt {next_attempt} follows: {why}")
             }
             Self::GivenBack { why } => write!(f, "the ordinal is given back with its data: {why}"),
             Self::Sealed { reason } => write!(f, "the drain pod is sealed: {reason}"),
             Self::Drained { reason } => write!(f, "drained, the claim is deleted: {reason}"),
-            Self::Collected => write!(
-                f,
-                "the drain pod is deleted, because the garbage collector is slow"
-            ),
+            Self::Collected => {
+                write!(f, "the drain pod is deleted, because the garbage collector is slow")
+            }
             Self::Touched => write!(
                 f,
                 "the set was touched, so that its controller sees at once that the name is free"

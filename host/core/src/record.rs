@@ -32,12 +32,13 @@ impl Record {
     /// A record for this passage with nothing noted yet.
     #[must_use]
     pub fn of(set: &Set) -> Self {
-        Self {
-            set_uid: set.uid.clone(),
-            generation: set.generation,
-            attempt: 1,
-            ..Self::default()
-        }
+        Self { set_uid: set.uid.clone(), generation: set.generation, attempt: 1, ..Self::default() }
+    }
+
+    /// Whether it says that nothing more is tried under these settings.
+    #[must_use]
+    pub fn holds(&self, settings: u64) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.settings == settings)
     }
 
     /// Whether it was written for this passage. Where the set's UID or generation differs the member may have been back

@@ -29,17 +29,26 @@ pub fn no_render(
 #[must_use]
 pub fn no_pod_delete(seat: &Seat, drain: &Drain) -> Option<Reason> {
     if drain.sealed {
-        return Some(Reason::Unknown {
-            what: "why a sealed pod should be deleted".to_owned(),
-        });
+        return Some(Reason::Unknown { what: "why a sealed pod should be deleted".to_owned() });
     }
     if drain.drained_at.is_some() && stage::undeleted(seat, drain).is_empty() {
         return None;
     }
     let held = seat.claims.values().find(|claim| claim.is_terminating());
-    held.map(|claim| Reason::PodHoldsData {
-        claim: claim.name.clone(),
-    })
+    held.map(|claim| Reason::PodHoldsData { claim: claim.name.clone() })
+}
+
+/// Why an attempt is not ended by deleting its pod.
+#[must_use]
+pub fn no_end_of_attempt(set: &Set, seat: &Seat, drain: &Drain) -> Option<Reason> {
+    match &set.stewardship {
+        Stewardship::Ours(settings) if settings.activity == Activity::Paused => {
+            Some(Reason::Paused)
+        }
+        Stewardship::Ours(_) | Stewardship::NotOurs | Stewardship::Unreadable { .. } => {
+            no_pod_delete(seat, drain)
+        }
+    }
 }
 
 /// Why an ended drain pod that is said to be complete is not sealed.
@@ -49,9 +58,7 @@ pub fn no_seal(settings: &Settings, seat: &Seat, drain: &Drain) -> Option<Reason
         return Some(Reason::Paused);
     }
     if drain.ending != Ending::ByItself {
-        return Some(Reason::NotProven {
-            ending: drain.ending.clone(),
-        });
+        return Some(Reason::NotProven { ending: drain.ending.clone() });
     }
     in_use(seat).map(|pods| Reason::InUseAtTheEnd { pods })
 }
@@ -66,15 +73,9 @@ pub fn no_claim_delete(set: &Set, seat: &Seat, drain: &Drain) -> Option<Reason> 
             Stewardship::Ours(settings) if settings.activity == Activity::Active => {}
             Stewardship::Ours(_) => return Some(Reason::Paused),
             Stewardship::NotOurs => {
-                return Some(Reason::Unknown {
-                    what: "the set's policy".to_owned(),
-                });
+                return Some(Reason::Unknown { what: "the set's policy".to_owned() });
             }
-            Stewardship::Unreadable {
-                annotation,
-                value,
-                mend,
-            } => {
+            Stewardship::Unreadable { annotation, value, mend } => {
                 return Some(Reason::AnnotationUnreadable {
                     annotation: annotation.clone(),
                     value: value.clone(),
@@ -84,9 +85,7 @@ pub fn no_claim_delete(set: &Set, seat: &Seat, drain: &Drain) -> Option<Reason> 
         }
     }
     if drain.ending != Ending::ByItself {
-        return Some(Reason::NotProven {
-            ending: drain.ending.clone(),
-        });
+        return Some(Reason::NotProven { ending: drain.ending.clone() });
     }
     let foreign = drain.claims.values().find_map(|uid| {
         let claim = seat.claim_of(uid)?;
@@ -115,14 +114,8 @@ fn unwanted_by_the_set(set: &Set, settings: &Settings, ordinal: Ordinal) -> Opti
 }
 
 fn claims_unfit(set: &Set, seat: &Seat) -> Option<Reason> {
-    if let Some(template) = set
-        .templates
-        .iter()
-        .find(|name| !seat.claims.contains_key(*name))
-    {
-        return Some(Reason::ClaimMissing {
-            template: template.clone(),
-        });
+    if let Some(template) = set.templates.iter().find(|name| !seat.claims.contains_key(*name)) {
+        return Some(Reason::ClaimMissing { template: template.clone() });
     }
     seat.claims.values().find_map(|claim| {
         let name = claim.name.clone();
@@ -130,10 +123,7 @@ fn claims_unfit(set: &Set, seat: &Seat) -> Option<Reason> {
             Enrolment::Here => {}
             Enrolment::Nowhere => return Some(Reason::NotEnrolled { claim: name }),
             Enrolment::Elsewhere { uid, lives: _ } => {
-                return Some(Reason::EnrolledElsewhere {
-                    claim: name,
-                    uid: uid.clone(),
-                });
+                return Some(Reason::EnrolledElsewhere { claim: name, uid: uid.clone() });
             }
         }
         if claim.is_terminating() {
@@ -161,18 +151,10 @@ fn too_early(set: &Set, settings: &Settings, seat: &Seat, now: TimeMs) -> Option
         }
     }
     let record = seat.record_of(set)?;
-    if let Some(hold) = record
-        .hold
-        .as_ref()
-        .filter(|hold| hold.settings == settings.fingerprint())
+    if let Some(hold) = record.hold.as_ref().filter(|hold| hold.settings == settings.fingerprint())
     {
-        return Some(Reason::Held {
-            why: hold.why.clone(),
-        });
+        return Some(Reason::Held { why: hold.why.clone() });
     }
     let until = record.not_before.filter(|until| *until > now)?;
-    Some(Reason::BackingOff {
-        attempt: record.attempt,
-        until,
-    })
+    Some(Reason::BackingOff { attempt: record.attempt, until })
 }

@@ -41,10 +41,21 @@ pub struct Set {
     pub replicas: u32,
     /// The names of its claim templates, in their order.
     pub templates: Vec<String>,
+    /// What becomes of a claim whose member is scaled away.
+    pub when_scaled: WhenScaled,
     /// Whether it lives.
     pub life: Life,
     /// What its annotations ask of us.
     pub stewardship: Stewardship,
+}
+
+/// What Kubernetes itself does with a claim whose member is scaled away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenScaled {
+    /// It stays.
+    Retain,
+    /// It is deleted by the garbage collector, drained or not.
+    Delete,
 }
 
 /// Whether an object lives.
@@ -243,17 +254,13 @@ impl Seat {
     /// The number of the attempt that comes next, from 1; a lower bound.
     #[must_use]
     pub fn next_attempt(&self, set: &Set) -> u32 {
-        self.record_of(set)
-            .map_or(1, |record| record.attempt.max(1))
+        self.record_of(set).map_or(1, |record| record.attempt.max(1))
     }
 
     /// Whether a claim of this drain pod is being deleted, or is gone.
     #[must_use]
     pub fn has_begun_to_go(&self, drain: &Drain) -> bool {
-        drain
-            .claims
-            .values()
-            .any(|uid| self.claim_of(uid).is_none_or(Claim::is_terminating))
+        drain.claims.values().any(|uid| self.claim_of(uid).is_none_or(Claim::is_terminating))
     }
 
     /// Our drain pod, if it holds the name.

@@ -100,12 +100,8 @@ impl Settings {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0000_0100_0000_01b3;
         let texts = [&self.policy, &self.config, &self.grant];
-        let bytes = texts
-            .into_iter()
-            .flat_map(|text| text.bytes().chain([0xff]));
-        bytes.fold(OFFSET, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-        })
+        let bytes = texts.into_iter().flat_map(|text| text.bytes().chain([0xff]));
+        bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
     }
 }
 
@@ -143,10 +139,8 @@ fn settings(
     known(annotations)?;
     let text = |key: &str| annotations.get(key).cloned().unwrap_or_default();
     let parsed = |key: &str| annotations.get(key).map(String::as_str);
-    let wrong = |key: &str, mend: &str| Misread {
-        annotation: key.to_owned(),
-        mend: mend.to_owned(),
-    };
+    let wrong =
+        |key: &str, mend: &str| Misread { annotation: key.to_owned(), mend: mend.to_owned() };
     let scale_to_zero = match (parsed(SCALE_TO_ZERO), lineage) {
         (Some("keep"), _) | (None, Lineage::Named) => ScaleToZero::Keep,
         (Some("drain"), _) | (None, Lineage::Predecessor) => ScaleToZero::Drain,
@@ -173,10 +167,7 @@ fn settings(
     let delay_ms = match parsed(DELAY) {
         None => 0,
         Some(text) => delay_ms(text).ok_or_else(|| {
-            wrong(
-                DELAY,
-                "write a whole number and `s`, `m` or `h`, at most a week, as in `90s`",
-            )
+            wrong(DELAY, "write a whole number and `s`, `m` or `h`, at most a week, as in `90s`")
         })?,
     };
     let activity = match parsed(PAUSED) {
@@ -209,17 +200,13 @@ fn known(annotations: &BTreeMap<String, String>) -> Result<(), Misread> {
         PAUSED,
         TOUCHED,
     ];
-    let unknown = annotations
-        .keys()
-        .find(|key| key.starts_with(PREFIX) && !KNOWN.contains(&key.as_str()));
+    let unknown =
+        annotations.keys().find(|key| key.starts_with(PREFIX) && !KNOWN.contains(&key.as_str()));
     match unknown {
         None => Ok(()),
         Some(key) => Err(Misread {
             annotation: key.clone(),
-            mend: format!(
-                "no such annotation: take it off, or use one of {}",
-                KNOWN.join(", ")
-            ),
+            mend: format!("no such annotation: take it off, or use one of {}", KNOWN.join(", ")),
         }),
     }
 }
@@ -244,10 +231,8 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Stewardship {
-        let annotations = pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
+        let annotations =
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         parse(&annotations, PodManagement::OrderedReady)
     }
 
@@ -261,10 +246,7 @@ mod tests {
     #[test]
     fn a_set_without_a_policy_is_not_ours() {
         assert_eq!(read(&[]), Stewardship::NotOurs);
-        assert_eq!(
-            read(&[("tidegate.dev/paused", "maybe")]),
-            Stewardship::NotOurs
-        );
+        assert_eq!(read(&[("tidegate.dev/paused", "maybe")]), Stewardship::NotOurs);
     }
 
     #[test]
@@ -285,10 +267,7 @@ mod tests {
             assert_eq!(settings.lineage, Lineage::Predecessor);
         }
         let both = ours(&[(POLICY, "library:keep"), (PREDECESSOR[0], "{}")]);
-        assert_eq!(
-            (both.policy.as_str(), both.lineage),
-            ("library:keep", Lineage::Named)
-        );
+        assert_eq!((both.policy.as_str(), both.lineage), ("library:keep", Lineage::Named));
     }
 
     #[test]
@@ -309,11 +288,7 @@ mod tests {
             ("tidegate.dev/pause", "true"),
         ] {
             match read(&[(POLICY, "library:exec"), (key, value)]) {
-                Stewardship::Unreadable {
-                    annotation,
-                    value: found,
-                    mend,
-                } => {
+                Stewardship::Unreadable { annotation, value: found, mend } => {
                     assert_eq!((annotation.as_str(), found.as_str()), (key, value));
                     assert!(!mend.is_empty());
                 }
@@ -324,12 +299,7 @@ mod tests {
 
     #[test]
     fn delays_are_read_in_their_units() {
-        for (text, secs) in [
-            ("0s", 0),
-            ("90s", 90),
-            ("5m", 300),
-            ("168h", DELAY_MAX_SECS),
-        ] {
+        for (text, secs) in [("0s", 0), ("90s", 90), ("5m", 300), ("168h", DELAY_MAX_SECS)] {
             assert_eq!(ours(&[(POLICY, "x"), (DELAY, text)]).delay_ms, secs * 1000);
         }
     }

@@ -79,9 +79,5 @@ fn with_drain_pod<'a>(seat: &'a Seat, drain: &'a Drain) -> Stage<'a> {
     if drain.drained_at.is_some() {
         return Stage::Ended(drain);
     }
-    if drain.terminating {
-        Stage::Leaving(drain)
-    } else {
-        Stage::Draining(drain)
-    }
+    if drain.terminating { Stage::Leaving(drain) } else { Stage::Draining(drain) }
 }

@@ -31,12 +31,7 @@ const HARMLESS_VOLUMES: [&str; 3] = ["emptyDir", "downwardAPI", "image"];
 /// Fields of the spec that are asked for by being true.
 const HOST_FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
 /// Fields of the spec that are asked for by naming something.
-const NAMED: [&str; 4] = [
-    "priorityClassName",
-    "runtimeClassName",
-    "nodeName",
-    "schedulerName",
-];
+const NAMED: [&str; 4] = ["priorityClassName", "runtimeClassName", "nodeName", "schedulerName"];
 
 /// Everything that this pod spec asks for, with the field that does. `own_claims` are the templates of the ordinal's claims, whose volumes the
 /// host makes itself.
@@ -65,13 +60,7 @@ struct Asks {
 
 impl Asks {
     fn add(&mut self, kind: &'static str, name: impl Into<String>, field: String) {
-        self.found.push((
-            Ask {
-                kind,
-                name: name.into(),
-            },
-            field,
-        ));
+        self.found.push((Ask { kind, name: name.into() }, field));
     }
 
     fn of_pod(&mut self, spec: &Map<String, Value>) {
@@ -112,11 +101,7 @@ impl Asks {
         let context = spec.get("securityContext");
         for (at, sysctl) in list(context.and_then(|it| it.get("sysctls"))).enumerate() {
             let name = text(sysctl, "name").unwrap_or_default();
-            self.add(
-                "sysctl",
-                name,
-                format!("spec.securityContext.sysctls[{at}]"),
-            );
+            self.add("sysctl", name, format!("spec.securityContext.sysctls[{at}]"));
         }
         self.of_security(context, "spec.securityContext");
     }
@@ -125,9 +110,8 @@ impl Asks {
         let Some(fields) = volume.as_object() else {
             return;
         };
-        for (kind, source) in fields
-            .iter()
-            .filter(|(key, value)| *key != "name" && !value.is_null())
+        for (kind, source) in
+            fields.iter().filter(|(key, value)| *key != "name" && !value.is_null())
         {
             let at = format!("{field}.{kind}");
             let named = |key: &str| text(source, key).unwrap_or_default().to_owned();
@@ -182,22 +166,12 @@ impl Asks {
             }
         }
         for (at, port) in list(container.get("ports")).enumerate() {
-            if let Some(number) = port
-                .get("hostPort")
-                .and_then(Value::as_i64)
-                .filter(|it| *it != 0)
+            if let Some(number) = port.get("hostPort").and_then(Value::as_i64).filter(|it| *it != 0)
             {
-                self.add(
-                    "hostPort",
-                    number.to_string(),
-                    format!("{field}.ports[{at}].hostPort"),
-                );
+                self.add("hostPort", number.to_string(), format!("{field}.ports[{at}].hostPort"));
             }
         }
-        self.of_security(
-            container.get("securityContext"),
-            &format!("{field}.securityContext"),
-        );
+        self.of_security(container.get("securityContext"), &format!("{field}.securityContext"));
     }
 
     fn of_security(&mut self, context: Option<&Value>, field: &str) {
@@ -215,31 +189,17 @@ impl Asks {
         let added = context.get("capabilities").and_then(|it| it.get("add"));
         for (at, capability) in list(added).enumerate() {
             let name = capability.as_str().unwrap_or_default();
-            self.add(
-                "capability",
-                name,
-                format!("{field}.capabilities.add[{at}]"),
-            );
+            self.add("capability", name, format!("{field}.capabilities.add[{at}]"));
         }
         for profile in ["seccompProfile", "appArmorProfile"] {
-            let kind = context
-                .get(profile)
-                .and_then(|profile| text(profile, "type"));
+            let kind = context.get(profile).and_then(|profile| text(profile, "type"));
             if let Some(kind @ ("Unconfined" | "Localhost")) = kind {
-                self.add(
-                    "privilege",
-                    format!("{profile}-{kind}"),
-                    format!("{field}.{profile}"),
-                );
+                self.add("privilege", format!("{profile}-{kind}"), format!("{field}.{profile}"));
             }
         }
         for odd in ["procMount", "seLinuxOptions", "windowsOptions"] {
             if let Some(value) = context.get(odd).filter(|value| !value.is_null()) {
-                self.add(
-                    "privilege",
-                    format!("{odd}={value}"),
-                    format!("{field}.{odd}"),
-                );
+                self.add("privilege", format!("{odd}={value}"), format!("{field}.{odd}"));
             }
         }
     }

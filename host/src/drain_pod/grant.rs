@@ -32,31 +32,20 @@ const KINDS: [&str; 18] = [
 /// # Errors
 /// The entry that cannot be understood, and what would be.
 pub fn parse_grants(text: &str) -> Result<Vec<Grant>, String> {
-    let entries = text
-        .split([',', ' ', '\n', '\t'])
-        .filter(|entry| !entry.is_empty());
+    let entries = text.split([',', ' ', '\n', '\t']).filter(|entry| !entry.is_empty());
     entries.map(parse_one).collect()
 }
 
 fn parse_one(entry: &str) -> Result<Grant, String> {
     let known = || {
-        format!(
-            "{entry:?} is no grant: write kind=name with a kind out of {}",
-            KINDS.join(", ")
-        )
+        format!("{entry:?} is no grant: write kind=name with a kind out of {}", KINDS.join(", "))
     };
     let (kind, name) = entry.split_once('=').ok_or_else(known)?;
-    let kind = KINDS
-        .into_iter()
-        .find(|known| *known == kind)
-        .ok_or_else(known)?;
+    let kind = KINDS.into_iter().find(|known| *known == kind).ok_or_else(known)?;
     if name.is_empty() {
         return Err(format!("{entry:?}: the name after `=` is missing"));
     }
-    Ok(Ask {
-        kind,
-        name: name.to_owned(),
-    })
+    Ok(Ask { kind, name: name.to_owned() })
 }
 
 #[cfg(test)]
@@ -66,18 +55,8 @@ mod tests {
     #[test]
     fn grants_are_kind_and_name() {
         let grants = parse_grants("secret=tls, serviceAccount=drainer\nhostPath=/x").unwrap();
-        let words: Vec<_> = grants
-            .iter()
-            .map(|it| (it.kind, it.name.as_str()))
-            .collect();
-        assert_eq!(
-            words,
-            [
-                ("secret", "tls"),
-                ("serviceAccount", "drainer"),
-                ("hostPath", "/x")
-            ]
-        );
+        let words: Vec<_> = grants.iter().map(|it| (it.kind, it.name.as_str())).collect();
+        assert_eq!(words, [("secret", "tls"), ("serviceAccount", "drainer"), ("hostPath", "/x")]);
         assert!(parse_grants("").unwrap().is_empty());
     }
 

@@ -73,24 +73,16 @@ fn the_host_says_who_the_pod_is() {
     assert_eq!(pod["metadata"]["namespace"], "ns");
     assert_eq!(pod["metadata"]["labels"]["app"], "web");
     assert_eq!(pod["metadata"]["labels"]["tidegate.dev/set-uid"], "set-uid");
-    assert_eq!(
-        pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"],
-        "web-2"
-    );
+    assert_eq!(pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"], "web-2");
     assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], "claim-uid");
     assert_eq!(pod["metadata"]["ownerReferences"][0]["controller"], true);
     assert_eq!(pod["spec"]["hostname"], "web-2");
     assert_eq!(pod["spec"]["subdomain"], "web");
     assert_eq!(pod["spec"]["restartPolicy"], "Never");
-    assert_eq!(
-        pod["spec"]["readinessGates"][0]["conditionType"],
-        NEVER_READY
-    );
+    assert_eq!(pod["spec"]["readinessGates"][0]["conditionType"], NEVER_READY);
     let volume = json!({ "name": "data", "persistentVolumeClaim": { "claimName": "data-web-2" } });
     assert_eq!(pod["spec"]["volumes"], json!([volume]));
-    let marks = pod["metadata"]["annotations"][marks::DRAIN]
-        .as_str()
-        .unwrap();
+    let marks = pod["metadata"]["annotations"][marks::DRAIN].as_str().unwrap();
     assert_eq!(Marks::parse(marks).unwrap().containers.main, ["drain"]);
 }
 
@@ -125,31 +117,16 @@ fn a_restart_policy_that_ends_is_kept_and_always_is_not() {
 #[test]
 fn every_claim_is_mounted_or_named_in_discard() {
     let unmounted = json!({ "spec": { "containers": [{ "name": "drain", "image": "i" }] } });
-    assert_eq!(
-        make(&unmounted).unwrap_err().field,
-        "spec.containers[*].volumeMounts"
-    );
+    assert_eq!(make(&unmounted).unwrap_err().field, "spec.containers[*].volumeMounts");
     assert!(make_with(&unmounted, &["data".to_owned()], &[]).is_ok());
-    assert_eq!(
-        make_with(&unmounted, &["logs".to_owned()], &[])
-            .unwrap_err()
-            .field,
-        "discard"
-    );
+    assert_eq!(make_with(&unmounted, &["logs".to_owned()], &[]).unwrap_err().field, "discard");
 }
 
 #[test]
 fn a_volume_of_the_claims_name_is_the_claims() {
-    let template = with(
-        "/spec",
-        "volumes",
-        json!([{ "name": "data", "emptyDir": {} }]),
-    );
+    let template = with("/spec", "volumes", json!([{ "name": "data", "emptyDir": {} }]));
     let pod = pod(&template);
-    assert_eq!(
-        pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"],
-        "data-web-2"
-    );
+    assert_eq!(pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "data-web-2");
 }
 
 #[test]
@@ -159,44 +136,17 @@ fn what_a_template_may_not_carry_is_refused_by_its_field() {
     for (template, field) in [
         (with("", "status", json!({})), "status"),
         (with("/metadata", "name", json!("x")), "metadata.name"),
-        (
-            with("/metadata", "namespace", json!("x")),
-            "metadata.namespace",
-        ),
-        (
-            with("/metadata", "generateName", json!("x")),
-            "metadata.generateName",
-        ),
-        (
-            with("/metadata", "finalizers", json!(["x"])),
-            "metadata.finalizers",
-        ),
-        (
-            with("/metadata", "ownerReferences", json!([])),
-            "metadata.ownerReferences",
-        ),
-        (
-            with("/metadata/labels", "tidegate.dev/x", json!("y")),
-            "metadata.labels[tidegate.dev/x]",
-        ),
-        (
-            with("/metadata/labels", "a", json!(1)),
-            "metadata.labels[a]",
-        ),
+        (with("/metadata", "namespace", json!("x")), "metadata.namespace"),
+        (with("/metadata", "generateName", json!("x")), "metadata.generateName"),
+        (with("/metadata", "finalizers", json!(["x"])), "metadata.finalizers"),
+        (with("/metadata", "ownerReferences", json!([])), "metadata.ownerReferences"),
+        (with("/metadata/labels", "tidegate.dev/x", json!("y")), "metadata.labels[tidegate.dev/x]"),
+        (with("/metadata/labels", "a", json!(1)), "metadata.labels[a]"),
         (with("/spec", "containers", json!([])), "spec.containers"),
         (with("/spec", "containers", json!({})), "spec.containers"),
-        (
-            with("/spec", "ephemeralContainers", json!([{}])),
-            "spec.ephemeralContainers",
-        ),
-        (
-            with("/spec/containers/0", "name", json!("")),
-            "spec.containers[0].name",
-        ),
-        (
-            with("/spec/containers/0", "restartPolicy", always),
-            "spec.containers[0].restartPolicy",
-        ),
+        (with("/spec", "ephemeralContainers", json!([{}])), "spec.ephemeralContainers"),
+        (with("/spec/containers/0", "name", json!("")), "spec.containers[0].name"),
+        (with("/spec/containers/0", "restartPolicy", always), "spec.containers[0].restartPolicy"),
         (
             with("/spec/containers/0", "restartPolicyRules", rules),
             "spec.containers[0].restartPolicyRules",
@@ -220,58 +170,18 @@ fn more_than_the_set_has_is_refused_unless_granted() {
     };
     let security = |value: Value| with(container, "securityContext", value);
     for (template, kind, name) in [
-        (
-            with("/spec", "serviceAccountName", json!("a")),
-            "serviceAccount",
-            "a",
-        ),
-        (
-            with("/spec", "imagePullSecrets", json!([{ "name": "n" }])),
-            "secret",
-            "n",
-        ),
-        (
-            with("/spec", "hostNetwork", json!(true)),
-            "host",
-            "hostNetwork",
-        ),
+        (with("/spec", "serviceAccountName", json!("a")), "serviceAccount", "a"),
+        (with("/spec", "imagePullSecrets", json!([{ "name": "n" }])), "secret", "n"),
+        (with("/spec", "hostNetwork", json!(true)), "host", "hostNetwork"),
         (with("/spec", "nodeName", json!("n")), "nodeName", "n"),
-        (
-            with("/spec", "priorityClassName", json!("p")),
-            "priorityClassName",
-            "p",
-        ),
-        (
-            with("/spec", "runtimeClassName", json!("r")),
-            "runtimeClassName",
-            "r",
-        ),
-        (
-            volumes(json!({ "name": "v", "secret": { "secretName": "n" } })),
-            "secret",
-            "n",
-        ),
-        (
-            volumes(json!({ "name": "v", "configMap": { "name": "n" } })),
-            "configMap",
-            "n",
-        ),
-        (
-            volumes(json!({ "name": "v", "hostPath": { "path": "/" } })),
-            "hostPath",
-            "/",
-        ),
-        (
-            volumes(json!({ "name": "v", "csi": { "driver": "d" } })),
-            "csi",
-            "d",
-        ),
+        (with("/spec", "priorityClassName", json!("p")), "priorityClassName", "p"),
+        (with("/spec", "runtimeClassName", json!("r")), "runtimeClassName", "r"),
+        (volumes(json!({ "name": "v", "secret": { "secretName": "n" } })), "secret", "n"),
+        (volumes(json!({ "name": "v", "configMap": { "name": "n" } })), "configMap", "n"),
+        (volumes(json!({ "name": "v", "hostPath": { "path": "/" } })), "hostPath", "/"),
+        (volumes(json!({ "name": "v", "csi": { "driver": "d" } })), "csi", "d"),
         (volumes(json!({ "name": "v", "nfs": {} })), "volume", "nfs"),
-        (
-            volumes(json!({ "name": "v", "ephemeral": {} })),
-            "volume",
-            "ephemeral",
-        ),
+        (volumes(json!({ "name": "v", "ephemeral": {} })), "volume", "ephemeral"),
         (
             volumes(json!({ "name": "v", "persistentVolumeClaim": { "claimName": "data-web-0" } })),
             "claim",
@@ -293,35 +203,11 @@ fn more_than_the_set_has_is_refused_unless_granted() {
         ),
         (env("secretKeyRef"), "secret", "n"),
         (env("configMapKeyRef"), "configMap", "n"),
-        (
-            with(
-                container,
-                "envFrom",
-                json!([{ "secretRef": { "name": "n" } }]),
-            ),
-            "secret",
-            "n",
-        ),
-        (
-            with(
-                container,
-                "ports",
-                json!([{ "containerPort": 1, "hostPort": 1 }]),
-            ),
-            "hostPort",
-            "1",
-        ),
-        (
-            security(json!({ "privileged": true })),
-            "privilege",
-            "privileged",
-        ),
+        (with(container, "envFrom", json!([{ "secretRef": { "name": "n" } }])), "secret", "n"),
+        (with(container, "ports", json!([{ "containerPort": 1, "hostPort": 1 }])), "hostPort", "1"),
+        (security(json!({ "privileged": true })), "privilege", "privileged"),
         (security(json!({ "runAsUser": 0 })), "privilege", "root"),
-        (
-            security(json!({ "capabilities": { "add": ["NET_ADMIN"] } })),
-            "capability",
-            "NET_ADMIN",
-        ),
+        (security(json!({ "capabilities": { "add": ["NET_ADMIN"] } })), "capability", "NET_ADMIN"),
         (
             security(json!({ "seccompProfile": { "type": "Unconfined" } })),
             "privilege",
@@ -329,10 +215,7 @@ fn more_than_the_set_has_is_refused_unless_granted() {
         ),
     ] {
         let rejection = make(&template).unwrap_err();
-        let ask = Ask {
-            kind,
-            name: name.to_owned(),
-        };
+        let ask = Ask { kind, name: name.to_owned() };
         assert_eq!(rejection.mend, ask.mend(), "{}", rejection.field);
         make_with(&template, &[], &[ask]).unwrap();
     }

@@ -189,11 +189,7 @@ impl PodObject {
                 return Some(source.claim_name.clone());
             }
             volume.ephemeral.as_ref()?;
-            Some(format!(
-                "{}-{}",
-                self.metadata.name.as_deref().unwrap_or_default(),
-                volume.name
-            ))
+            Some(format!("{}-{}", self.metadata.name.as_deref().unwrap_or_default(), volume.name))
         })
     }
 
@@ -209,10 +205,7 @@ impl PodObject {
 
 fn pod_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let mut meta = lean_meta(deserializer)?;
-    let ours = meta
-        .labels
-        .as_ref()
-        .is_some_and(|labels| labels.contains_key(marks::SET_UID));
+    let ours = meta.labels.as_ref().is_some_and(|labels| labels.contains_key(marks::SET_UID));
     if !ours {
         meta.annotations = None;
     }

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::call::{Module, OwnArtifact, Runtime};
 use super::compile::Compiler;
-use super::fault::LoadError;
+use super::fault::{Fault, LoadError};
 use super::inspect::inspect;
 use super::source::Digest;
 use super::unpack::unpack;
@@ -69,10 +69,7 @@ impl Policies {
         if let Some(expected) = pinned
             && *expected != digest
         {
-            return Err(LoadError::DigestMismatch {
-                expected: *expected,
-                found: digest,
-            });
+            return Err(LoadError::DigestMismatch { expected: *expected, found: digest });
         }
         if let Some(known) = self.known().get(&digest) {
             return known;
@@ -191,8 +188,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-fn start_error(fault: super::fault::Fault) -> LoadError {
-    use super::fault::Fault;
+fn start_error(fault: Fault) -> LoadError {
     match fault {
         Fault::Instantiate(reason) => LoadError::Contract(reason),
         Fault::Trap { .. }

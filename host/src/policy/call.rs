@@ -56,10 +56,7 @@ impl Module {
         let called = self
             .call(move |policy, store| policy.tidegate_policy_renderer().call_render(store, &at))
             .await;
-        Called {
-            answer: called.answer.and_then(output::rendering),
-            log: called.log,
-        }
+        Called { answer: called.answer.and_then(output::rendering), log: called.log }
     }
 
     /// Asks the policy about a drain pod. Waits for one of as many places as the machine has processors.
@@ -67,10 +64,7 @@ impl Module {
         let called = self
             .call(move |policy, store| policy.tidegate_policy_judge().call_judge(store, &at, &pod))
             .await;
-        Called {
-            answer: called.answer.and_then(output::verdict),
-            log: called.log,
-        }
+        Called { answer: called.answer.and_then(output::verdict), log: called.log }
     }
 
     /// Bytes of machine code that the module holds.
@@ -127,12 +121,7 @@ impl Runtime {
         let ticker = Ticker::start(&engine)?;
         // A call is nothing but computing: more at once than processors only makes each of them slower by the clock.
         let processors = thread::available_parallelism()?.get();
-        Ok(Self {
-            engine,
-            linker,
-            ticker,
-            places: Arc::new(Semaphore::new(processors)),
-        })
+        Ok(Self { engine, linker, ticker, places: Arc::new(Semaphore::new(processors)) })
     }
 
     /// Turns an artifact of our own compiler into a module.
@@ -152,14 +141,7 @@ impl Runtime {
         let policy = PolicyPre::new(instance).map_err(contract)?;
         let runtime = Arc::clone(self);
         let artifact_bytes = artifact.0.len();
-        Ok(Module {
-            inner: Arc::new(Inner {
-                digest,
-                artifact_bytes,
-                runtime,
-                policy,
-            }),
-        })
+        Ok(Module { inner: Arc::new(Inner { digest, artifact_bytes, runtime, policy }) })
     }
 }
 
@@ -167,10 +149,7 @@ impl Runtime {
 pub(super) struct OwnArtifact(pub(super) Vec<u8>);
 
 impl OwnArtifact {
-    #[expect(
-        unsafe_code,
-        reason = "the only way to load what was compiled elsewhere"
-    )]
+    #[expect(unsafe_code, reason = "the only way to load what was compiled elsewhere")]
     fn deserialize(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: wasmtime runs these bytes as machine code, so they must be what its compiler wrote. They were read from the
         // pipe of a child that this process started from its own executable, and have been nowhere else: no file, no
@@ -196,10 +175,7 @@ fn call_blocking<T>(
     call: impl FnOnce(&Policy, &mut Store<CallState>) -> wasmtime::Result<T>,
 ) -> Called<T> {
     let runtime = &inner.runtime;
-    let state = CallState {
-        limiter: Limiter::default(),
-        log: Log::default(),
-    };
+    let state = CallState { limiter: Limiter::default(), log: Log::default() };
     let mut store = Store::new(&runtime.engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(CROSSING_MAX_BYTES);
@@ -216,10 +192,7 @@ fn call_blocking<T>(
                 .map_err(|error| fault(&error, store.data(), Stage::Start))?;
             call(&policy, &mut store).map_err(|error| fault(&error, store.data(), Stage::Call))
         });
-    Called {
-        answer,
-        log: store.into_data().log,
-    }
+    Called { answer, log: store.into_data().log }
 }
 
 #[derive(Clone, Copy)]
@@ -248,10 +221,7 @@ fn fault(error: &wasmtime::Error, state: &CallState, stage: Stage) -> Fault {
 
 /// Wasmtime keeps the type of this error to itself; its text is held by a test.
 fn is_too_much_data(error: &wasmtime::Error) -> bool {
-    error
-        .root_cause()
-        .to_string()
-        .contains("fuel allocated for hostcalls has been exhausted")
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
 }
 
 fn backtrace(error: &wasmtime::Error) -> String {

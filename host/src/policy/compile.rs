@@ -63,20 +63,12 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => {
-                write!(
-                    f,
-                    "more than {} MiB of memory",
-                    ADDRESS_SPACE_BYTES / (1024 * 1024)
-                )
+                write!(f, "more than {} MiB of memory", ADDRESS_SPACE_BYTES / (1024 * 1024))
             }
             Self::CpuTime => write!(f, "more than {CPU_SECS} s of processor time"),
             Self::WallTime => write!(f, "more than {WALL_SECS} s"),
             Self::Artifact => {
-                write!(
-                    f,
-                    "more than {} MiB of machine code",
-                    ARTIFACT_MAX_BYTES / (1024 * 1024)
-                )
+                write!(f, "more than {} MiB of machine code", ARTIFACT_MAX_BYTES / (1024 * 1024))
             }
         }
     }
@@ -107,12 +99,7 @@ impl Compiler {
     /// [`LoadError::CompileLimits`], [`LoadError::Compile`] where the component is to blame, [`LoadError::Host`] where it is not.
     pub async fn compile(&self, component: &[u8]) -> Result<Vec<u8>, LoadError> {
         let mut child = self.spawn()?;
-        match timeout(
-            Duration::from_secs(WALL_SECS),
-            exchange(&mut child, component),
-        )
-        .await
-        {
+        match timeout(Duration::from_secs(WALL_SECS), exchange(&mut child, component)).await {
             Ok(Ok((output, _))) if output.len() > ARTIFACT_MAX_BYTES => {
                 Err(LoadError::CompileLimits(Limit::Artifact))
             }
@@ -184,10 +171,7 @@ fn lower_limits() -> io::Result<()> {
     ] {
         let set = getrlimit(resource);
         let lower = |limit: Option<u64>, most: u64| Some(limit.map_or(most, |set| set.min(most)));
-        let limit = Rlimit {
-            current: lower(set.maximum, most),
-            maximum: lower(set.maximum, hard),
-        };
+        let limit = Rlimit { current: lower(set.maximum, most), maximum: lower(set.maximum, hard) };
         setrlimit(resource, limit)?;
     }
     Ok(())
@@ -202,10 +186,7 @@ async fn exchange(child: &mut Child, component: &[u8]) -> io::Result<(Vec<u8>, E
     drop(stdin);
     let mut output = Vec::new();
     // Past the cap the pipe is closed, on which the child ends.
-    stdout
-        .take(ARTIFACT_MAX_BYTES as u64 + 1)
-        .read_to_end(&mut output)
-        .await?;
+    stdout.take(ARTIFACT_MAX_BYTES as u64 + 1).read_to_end(&mut output).await?;
     Ok((output, child.wait().await?))
 }
 
@@ -219,10 +200,7 @@ fn outcome(output: Vec<u8>, status: ExitStatus) -> Result<Vec<u8>, LoadError> {
     if status.code() == refused {
         return Err(LoadError::Compile(said(&output)));
     }
-    match status
-        .signal()
-        .and_then(rustix::process::Signal::from_named_raw)
-    {
+    match status.signal().and_then(rustix::process::Signal::from_named_raw) {
         Some(rustix::process::Signal::XCPU) => Err(LoadError::CompileLimits(Limit::CpuTime)),
         // Rust aborts where memory is refused, and a stack that cannot grow ends in a fault.
         Some(
@@ -230,10 +208,9 @@ fn outcome(output: Vec<u8>, status: ExitStatus) -> Result<Vec<u8>, LoadError> {
             | rustix::process::Signal::SEGV
             | rustix::process::Signal::BUS,
         ) => Err(LoadError::CompileLimits(Limit::Memory)),
-        Some(_) | None => Err(LoadError::Host(format!(
-            "the compiler ended with {status}: {}",
-            said(&output)
-        ))),
+        Some(_) | None => {
+            Err(LoadError::Host(format!("the compiler ended with {status}: {}", said(&output))))
+        }
     }
 }
 

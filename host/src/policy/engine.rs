@@ -4,9 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{
-    Config, Engine, EngineWeak, InstanceAllocationStrategy, RegallocAlgorithm, Strategy,
-};
+use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, Strategy};
 
 /// Bytes of stack that a guest may use. Worker threads have 2 MiB, so the host's own frames fit beside it.
 const WASM_STACK_BYTES: usize = 512 * 1024;
@@ -34,7 +32,6 @@ pub fn engine(role: Role) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
-        .cranelift_regalloc_algorithm(RegallocAlgorithm::Backtracking)
         // The same arguments must give the same answer on every machine.
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
@@ -84,10 +81,7 @@ impl Ticker {
     /// Where the system gives no thread.
     pub fn start(engine: &Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                calls: 0,
-                closed: false,
-            }),
+            state: Mutex::new(State { calls: 0, closed: false }),
             wake: Condvar::new(),
         });
         let weak = engine.weak();
@@ -103,9 +97,7 @@ impl Ticker {
     pub fn run(&self) -> Ticking {
         self.shared.lock().calls += 1;
         self.shared.wake.notify_one();
-        Ticking {
-            shared: Arc::clone(&self.shared),
-        }
+        Ticking { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -146,5 +138,21 @@ fn tick(shared: &Shared, engine: &EngineWeak) {
             return;
         };
         engine.increment_epoch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest component there is: a preamble.
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn only_the_child_has_a_compiler() {
+        let compile = engine(Role::Compile).expect("this machine is supported");
+        assert!(compile.precompile_component(COMPONENT).is_ok());
+        let run = engine(Role::Run).expect("this machine is supported");
+        assert!(run.precompile_component(COMPONENT).is_err());
     }
 }

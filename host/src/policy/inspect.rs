@@ -24,19 +24,26 @@ const EXPORTS: [&str; 2] = ["renderer", "judge"];
 /// [`LoadError`] names the import or export that is wrong.
 pub fn inspect(bytes: &[u8]) -> Result<(), LoadError> {
     if !bytes.starts_with(b"\0asm") {
-        return Err(LoadError::NotWebAssembly {
-            looks: looks(bytes),
-        });
+        return Err(LoadError::NotWebAssembly { looks: looks(bytes) });
     }
+    let exported = read_outermost(bytes)?;
+    match EXPORTS.iter().zip(exported).find(|(_, found)| !found) {
+        Some((missing, _)) => {
+            Err(LoadError::MissingExport { name: format!("{PACKAGE}/{missing}") })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks every import and tells which of [`EXPORTS`] are there. Components nest; only what the outermost one imports and
+/// exports is between it and the host.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other sections are the compiler's to read")]
+fn read_outermost(bytes: &[u8]) -> Result<[bool; EXPORTS.len()], LoadError> {
     let mut exported = [false; EXPORTS.len()];
-    // Components nest; only what the outermost imports and exports is between it and the host.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(malformed)? {
-            Payload::Version {
-                encoding: Encoding::Module,
-                ..
-            } if depth == 0 => {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                 return Err(LoadError::CoreModule);
             }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
@@ -56,12 +63,7 @@ pub fn inspect(bytes: &[u8]) -> Result<(), LoadError> {
             _ => {}
         }
     }
-    match EXPORTS.iter().zip(exported).find(|(_, found)| !found) {
-        Some((missing, _)) => Err(LoadError::MissingExport {
-            name: format!("{PACKAGE}/{missing}"),
-        }),
-        None => Ok(()),
-    }
+    Ok(exported)
 }
 
 /// An interface of the contract as a component names it: `tidegate:policy/NAME@VERSION`.
@@ -85,20 +87,14 @@ fn check_import(name: &str, ty: ComponentTypeRef) -> Result<(), LoadError> {
     match Interface::of(name) {
         Some(interface) if IMPORTS.contains(&interface.name) => {
             if !interface.spoken {
-                return Err(LoadError::UnknownVersion {
-                    name: name.to_owned(),
-                });
+                return Err(LoadError::UnknownVersion { name: name.to_owned() });
             }
             if !matches!(ty, ComponentTypeRef::Instance(_)) {
-                return Err(LoadError::Import {
-                    name: name.to_owned(),
-                });
+                return Err(LoadError::Import { name: name.to_owned() });
             }
             Ok(())
         }
-        Some(_) | None => Err(LoadError::Import {
-            name: name.to_owned(),
-        }),
+        Some(_) | None => Err(LoadError::Import { name: name.to_owned() }),
     }
 }
 
@@ -115,9 +111,7 @@ fn note_export(
         return Ok(());
     };
     if !interface.spoken {
-        return Err(LoadError::UnknownVersion {
-            name: name.to_owned(),
-        });
+        return Err(LoadError::UnknownVersion { name: name.to_owned() });
     }
     if kind == ComponentExternalKind::Instance {
         exported[place] = true;

@@ -4,12 +4,12 @@ use wasmtime::{ResourceLimiter, Result, bail};
 
 use super::engine::TICK_MILLIS;
 
-/// Instructions (wasmtime's fuel) of one call: about 65 ms of a tight loop, and thousands of times what a policy that
-/// edits a pod template needs. The same arguments use the same fuel on every machine.
+/// Instructions (wasmtime's fuel) of one call: about 65 ms of computing, and thousands of times what a policy that edits a
+/// pod template needs. The same arguments use the same fuel on every machine.
 pub const FUEL_PER_CALL: u64 = 1_000_000_000;
 
-/// Milliseconds of wall time of one call, instantiation included. Fuel ends every honest loop long before; this bounds
-/// what costs time but little fuel, on a machine of any speed.
+/// Milliseconds of wall time of one call, instantiation included. Fuel ends whatever computes long before; this bounds what
+/// costs time but little fuel, such as calls of the host, on a machine of any speed.
 pub const DEADLINE_MILLIS: u64 = 1000;
 
 /// The wall time in ticks of the epoch clock.
@@ -58,9 +58,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool> {
-        let total = self
-            .memory_bytes
-            .saturating_add(desired.saturating_sub(current));
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if total > MEMORY_MAX_BYTES {
             self.refused = true;
             bail!("a call may have {MEMORY_MAX_BYTES} bytes of memory, and asked for {total}");
@@ -75,9 +73,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> Result<bool> {
-        let total = self
-            .table_elements
-            .saturating_add(desired.saturating_sub(current));
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
         if total > TABLE_MAX_ELEMENTS {
             self.refused = true;
             bail!("a call may have {TABLE_MAX_ELEMENTS} table elements, and asked for {total}");
@@ -107,16 +103,8 @@ mod tests {
     fn memories_are_summed() {
         let mut limiter = Limiter::default();
         let half = MEMORY_MAX_BYTES / 2;
-        assert!(
-            limiter
-                .memory_growing(0, half, None)
-                .is_ok_and(|allowed| allowed)
-        );
-        assert!(
-            limiter
-                .memory_growing(0, half, None)
-                .is_ok_and(|allowed| allowed)
-        );
+        assert!(limiter.memory_growing(0, half, None).is_ok_and(|allowed| allowed));
+        assert!(limiter.memory_growing(0, half, None).is_ok_and(|allowed| allowed));
         assert!(!limiter.refused());
         assert!(limiter.memory_growing(half, half + 1, None).is_err());
         assert!(limiter.refused());
@@ -125,11 +113,7 @@ mod tests {
     #[test]
     fn tables_are_summed() {
         let mut limiter = Limiter::default();
-        assert!(
-            limiter
-                .table_growing(0, TABLE_MAX_ELEMENTS, None)
-                .is_ok_and(|allowed| allowed)
-        );
+        assert!(limiter.table_growing(0, TABLE_MAX_ELEMENTS, None).is_ok_and(|allowed| allowed));
         assert!(limiter.table_growing(0, 1, None).is_err());
         assert!(limiter.refused());
     }

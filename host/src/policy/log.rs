@@ -56,10 +56,7 @@ impl Log {
         } else {
             self.bytes += escaped.text.len();
         }
-        self.lines.push(LogLine {
-            level,
-            message: escaped.text,
-        });
+        self.lines.push(LogLine { level, message: escaped.text });
     }
 
     /// The last error that the policy reported; after a trap it is the message of the panic.
@@ -105,16 +102,10 @@ impl Escaped {
             }
             if out.len() > max_bytes {
                 out.truncate(before);
-                return Self {
-                    text: out,
-                    cut: true,
-                };
+                return Self { text: out, cut: true };
             }
         }
-        Self {
-            text: out,
-            cut: false,
-        }
+        Self { text: out, cut: false }
     }
 }
 

@@ -30,10 +30,9 @@ const PERCENT_MAX: u8 = 100;
 pub fn rendering(answer: Rendering) -> Result<Rendering, Fault> {
     Ok(match answer {
         Rendering::Pod(pod) => Rendering::Pod(check_pod(pod)?),
-        Rendering::Wait(wait) => Rendering::Wait(RenderWait {
-            reason: reason(&wait.reason),
-            ask_again: wait.ask_again,
-        }),
+        Rendering::Wait(wait) => {
+            Rendering::Wait(RenderWait { reason: reason(&wait.reason), ask_again: wait.ask_again })
+        }
         Rendering::Keep(why) => Rendering::Keep(reason(&why)),
         Rendering::Refuse(why) => Rendering::Refuse(reason(&why)),
     })
@@ -71,25 +70,10 @@ pub fn verdict(answer: Verdict) -> Result<Verdict, Fault> {
 }
 
 fn check_pod(pod: Pod) -> Result<Pod, Fault> {
-    check(
-        "pod.template",
-        "bytes",
-        pod.template.len(),
-        TEMPLATE_MAX_BYTES,
-    )?;
-    check(
-        "pod.discard",
-        "entries",
-        pod.discard.len(),
-        DISCARD_MAX_ENTRIES,
-    )?;
+    check("pod.template", "bytes", pod.template.len(), TEMPLATE_MAX_BYTES)?;
+    check("pod.discard", "entries", pod.discard.len(), DISCARD_MAX_ENTRIES)?;
     for name in &pod.discard {
-        check(
-            "pod.discard",
-            "bytes in one entry",
-            name.len(),
-            DISCARD_MAX_BYTES,
-        )?;
+        check("pod.discard", "bytes in one entry", name.len(), DISCARD_MAX_BYTES)?;
     }
     if let Some(state) = &pod.state {
         check_state("pod.state", state)?;
@@ -103,12 +87,7 @@ fn check_state(field: &'static str, state: &str) -> Result<(), Fault> {
 
 fn check(field: &'static str, unit: &'static str, found: usize, limit: usize) -> Result<(), Fault> {
     if found > limit {
-        return Err(Fault::Output {
-            field,
-            unit,
-            found,
-            limit,
-        });
+        return Err(Fault::Output { field, unit, found, limit });
     }
     Ok(())
 }
@@ -146,18 +125,9 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_named() {
-        assert_eq!(
-            field(rendering(pod(TEMPLATE_MAX_BYTES + 1, 0, 0))),
-            "pod.template"
-        );
-        assert_eq!(
-            field(rendering(pod(0, DISCARD_MAX_ENTRIES + 1, 0))),
-            "pod.discard"
-        );
-        assert_eq!(
-            field(rendering(pod(0, 0, STATE_MAX_BYTES + 1))),
-            "pod.state"
-        );
+        assert_eq!(field(rendering(pod(TEMPLATE_MAX_BYTES + 1, 0, 0))), "pod.template");
+        assert_eq!(field(rendering(pod(0, DISCARD_MAX_ENTRIES + 1, 0))), "pod.discard");
+        assert_eq!(field(rendering(pod(0, 0, STATE_MAX_BYTES + 1))), "pod.state");
     }
 
     #[test]
@@ -167,21 +137,13 @@ mod tests {
             after: 1,
             state: "s".repeat(STATE_MAX_BYTES + 1),
         });
-        assert!(matches!(
-            verdict(retry),
-            Err(Fault::Output {
-                field: "retry.state",
-                ..
-            })
-        ));
+        assert!(matches!(verdict(retry), Err(Fault::Output { field: "retry.state", .. })));
     }
 
     #[test]
     fn a_reason_is_cut_and_escaped() {
         let answer = rendering(Rendering::Keep(format!("a\n{}", "é".repeat(2000))));
-        let Ok(Rendering::Keep(why)) = answer else {
-            panic!("expected keep, got {answer:?}")
-        };
+        let Ok(Rendering::Keep(why)) = answer else { panic!("expected keep, got {answer:?}") };
         assert!(why.starts_with("a\\né"));
         assert!(why.len() <= REASON_MAX_BYTES && why.len() > REASON_MAX_BYTES - 4);
     }
@@ -194,9 +156,7 @@ mod tests {
             ask_again: None,
             state: None,
         });
-        let Ok(Verdict::Wait(wait)) = verdict(wait) else {
-            panic!("expected wait")
-        };
+        let Ok(Verdict::Wait(wait)) = verdict(wait) else { panic!("expected wait") };
         assert_eq!(wait.percent, Some(100));
     }
 }

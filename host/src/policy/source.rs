@@ -43,9 +43,7 @@ impl FromStr for Digest {
 
     /// Reads 64 lower-case hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, RefError> {
-        let wrong = || RefError::Digest {
-            found: text.to_owned(),
-        };
+        let wrong = || RefError::Digest { found: text.to_owned() };
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(wrong());
         }
@@ -131,21 +129,15 @@ impl PolicyRef {
     pub fn parse(text: &str, pinning: Pinning) -> Result<Self, RefError> {
         if let Some(name) = text.strip_prefix(LIBRARY_PREFIX) {
             if !is_label(name) {
-                return Err(RefError::Library {
-                    found: name.to_owned(),
-                });
+                return Err(RefError::Library { found: name.to_owned() });
             }
-            return Ok(Self::Library {
-                name: name.to_owned(),
-            });
+            return Ok(Self::Library { name: name.to_owned() });
         }
         let (place, digest) = match text.split_once('@') {
             Some((place, digest)) => {
                 let hex = digest
                     .strip_prefix(DIGEST_PREFIX)
-                    .ok_or_else(|| RefError::Digest {
-                        found: digest.to_owned(),
-                    })?;
+                    .ok_or_else(|| RefError::Digest { found: digest.to_owned() })?;
                 (place, Some(hex.parse()?))
             }
             None => (text, None),
@@ -155,27 +147,17 @@ impl PolicyRef {
             None => (place, None),
         };
         if !is_subdomain(name) {
-            return Err(RefError::Name {
-                found: name.to_owned(),
-            });
+            return Err(RefError::Name { found: name.to_owned() });
         }
         if let Some(key) = key
             && !is_key(key)
         {
-            return Err(RefError::Key {
-                found: key.to_owned(),
-            });
+            return Err(RefError::Key { found: key.to_owned() });
         }
         if digest.is_none() && pinning == Pinning::Required {
-            return Err(RefError::Unpinned {
-                found: text.to_owned(),
-            });
+            return Err(RefError::Unpinned { found: text.to_owned() });
         }
-        Ok(Self::ConfigMap {
-            name: name.to_owned(),
-            key: key.map(ToOwned::to_owned),
-            digest,
-        })
+        Ok(Self::ConfigMap { name: name.to_owned(), key: key.map(ToOwned::to_owned), digest })
     }
 }
 
@@ -235,10 +217,7 @@ pub fn pick<'a>(
     key: Option<&str>,
 ) -> Result<Picked<'a>, PickError> {
     let entries = || {
-        let text = data.iter().map(|(key, text)| Picked {
-            key,
-            bytes: text.as_bytes(),
-        });
+        let text = data.iter().map(|(key, text)| Picked { key, bytes: text.as_bytes() });
         let binary = binary_data.iter().map(|(key, bytes)| Picked { key, bytes });
         text.chain(binary)
     };
@@ -246,10 +225,7 @@ pub fn pick<'a>(
     match key {
         Some(key) => entries()
             .find(|entry| entry.key == key)
-            .ok_or_else(|| PickError::Missing {
-                key: key.to_owned(),
-                has: has(),
-            }),
+            .ok_or_else(|| PickError::Missing { key: key.to_owned(), has: has() }),
         None => {
             let mut all = entries();
             match (all.next(), all.next()) {
@@ -307,9 +283,7 @@ fn is_key(key: &str) -> bool {
         && key.len() <= NAME_MAX_BYTES
         && key != "."
         && !key.starts_with("..")
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 #[cfg(test)]
@@ -327,10 +301,7 @@ mod tests {
         let full = format!("my.policy-1/policy.wasm.gz@sha256:{HEX}");
         let bare = format!("p@sha256:{HEX}");
         for text in ["library:exec", &full, &bare] {
-            assert_eq!(
-                strict(text).map(|read| read.to_string()).as_deref(),
-                Ok(text)
-            );
+            assert_eq!(strict(text).map(|read| read.to_string()).as_deref(), Ok(text));
         }
         assert_eq!(
             strict(&full),
@@ -359,42 +330,18 @@ mod tests {
     fn wrong_references_name_the_part() {
         let pin = |place: &str| strict(&format!("{place}@sha256:{HEX}"));
         for name in ["", " p", "P", "p.", "-p", "a..b", "p_q", &"x".repeat(254)] {
-            assert_eq!(
-                pin(name),
-                Err(RefError::Name {
-                    found: name.to_owned()
-                })
-            );
+            assert_eq!(pin(name), Err(RefError::Name { found: name.to_owned() }));
         }
         for key in ["", ".", "..", "..data", "a/b", "a b", &"x".repeat(254)] {
-            assert_eq!(
-                pin(&format!("p/{key}")),
-                Err(RefError::Key {
-                    found: key.to_owned()
-                })
-            );
+            assert_eq!(pin(&format!("p/{key}")), Err(RefError::Key { found: key.to_owned() }));
         }
         for name in ["", "a.b", "A", &"x".repeat(64)] {
             let read = strict(&format!("library:{name}"));
-            assert_eq!(
-                read,
-                Err(RefError::Library {
-                    found: name.to_owned()
-                })
-            );
+            assert_eq!(read, Err(RefError::Library { found: name.to_owned() }));
         }
-        let digests = [
-            "",
-            "sha256:",
-            "sha512:00",
-            &HEX[1..],
-            &format!("sha256:{}", &HEX[1..]),
-        ];
+        let digests = ["", "sha256:", "sha512:00", &HEX[1..], &format!("sha256:{}", &HEX[1..])];
         for digest in digests {
-            assert!(matches!(
-                strict(&format!("p@{digest}")),
-                Err(RefError::Digest { .. })
-            ));
+            assert!(matches!(strict(&format!("p@{digest}")), Err(RefError::Digest { .. })));
         }
         let upper = format!("p@sha256:{}", HEX.to_uppercase());
         assert!(matches!(strict(&upper), Err(RefError::Digest { .. })));
@@ -407,39 +354,15 @@ mod tests {
         let text = BTreeMap::from([("a".to_owned(), "x".to_owned())]);
         let binary = BTreeMap::from([("b".to_owned(), vec![0, 1])]);
         let none = (BTreeMap::new(), BTreeMap::new());
-        assert_eq!(
-            pick(&none.0, &binary, None),
-            Ok(Picked {
-                key: "b",
-                bytes: &[0, 1]
-            })
-        );
-        assert_eq!(
-            pick(&text, &none.1, None),
-            Ok(Picked {
-                key: "a",
-                bytes: b"x"
-            })
-        );
-        assert_eq!(
-            pick(&text, &binary, Some("b")).map(|picked| picked.bytes),
-            Ok(&[0, 1][..])
-        );
+        assert_eq!(pick(&none.0, &binary, None), Ok(Picked { key: "b", bytes: &[0, 1] }));
+        assert_eq!(pick(&text, &none.1, None), Ok(Picked { key: "a", bytes: b"x" }));
+        assert_eq!(pick(&text, &binary, Some("b")).map(|picked| picked.bytes), Ok(&[0, 1][..]));
         let both = vec!["a".to_owned(), "b".to_owned()];
-        assert_eq!(
-            pick(&text, &binary, None),
-            Err(PickError::Ambiguous { has: both.clone() })
-        );
+        assert_eq!(pick(&text, &binary, None), Err(PickError::Ambiguous { has: both.clone() }));
         assert_eq!(
             pick(&text, &binary, Some("c")),
-            Err(PickError::Missing {
-                key: "c".to_owned(),
-                has: both
-            })
+            Err(PickError::Missing { key: "c".to_owned(), has: both })
         );
-        assert_eq!(
-            pick(&none.0, &none.1, None),
-            Err(PickError::Ambiguous { has: Vec::new() })
-        );
+        assert_eq!(pick(&none.0, &none.1, None), Err(PickError::Ambiguous { has: Vec::new() }));
     }
 }

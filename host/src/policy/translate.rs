@@ -55,9 +55,7 @@ pub fn situation(
         set: sight.set_json.to_string(),
         start: set.start,
         replicas: set.replicas,
-        claims: seat
-            .map(|seat| claims(sight, &seat.claims))
-            .unwrap_or_default(),
+        claims: seat.map(|seat| claims(sight, &seat.claims)).unwrap_or_default(),
         peers: peers(sight, ordinal),
         config: config.to_owned(),
         attempt,
@@ -117,9 +115,7 @@ fn claims(sight: &Sight, claims: &BTreeMap<String, tidegate_core::Claim>) -> Vec
                 template: template.clone(),
                 capacity_bytes: object.and_then(capacity_bytes),
                 storage_class: object.and_then(|object| object.spec.storage_class_name.clone()),
-                access_modes: object
-                    .map(|it| it.spec.access_modes.clone())
-                    .unwrap_or_default(),
+                access_modes: object.map(|it| it.spec.access_modes.clone()).unwrap_or_default(),
                 labels: pairs(meta.and_then(|meta| meta.labels.as_ref())),
                 annotations: pairs(meta.and_then(|meta| meta.annotations.as_ref())),
             }
@@ -228,10 +224,7 @@ fn phase(text: Option<&str>) -> wit::Phase {
 }
 
 fn pairs(map: Option<&BTreeMap<String, String>>) -> Vec<(String, String)> {
-    map.into_iter()
-        .flatten()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
+    map.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn time(time: Option<&Time>) -> Option<u64> {
@@ -241,9 +234,7 @@ fn time(time: Option<&Time>) -> Option<u64> {
 /// The claim's size in bytes, where the API server's notation is one of its usual ones.
 fn capacity_bytes(claim: &ClaimObject) -> Option<u64> {
     let text = claim.status.capacity.get("storage")?;
-    let end = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (digits, suffix) = text.split_at(end);
     let unit: u64 = match suffix {
         "" => 1,

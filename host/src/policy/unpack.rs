@@ -60,10 +60,7 @@ impl fmt::Display for Format {
 /// anything behind its end.
 pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
     let format = Format::of(&bytes);
-    let broken = |error: io::Error| LoadError::Unpack {
-        format,
-        reason: error.to_string(),
-    };
+    let broken = |error: io::Error| LoadError::Unpack { format, reason: error.to_string() };
     match format {
         Format::Raw if bytes.len() > COMPONENT_MAX_BYTES => Err(too_big()),
         Format::Raw => Ok(bytes),
@@ -90,10 +87,7 @@ fn read_capped(
     let mut unpacked = Vec::new();
     // One byte above the cap tells a component of exactly the cap from a larger one.
     let cap = COMPONENT_MAX_BYTES as u64 + 1;
-    reader
-        .take(cap)
-        .read_to_end(&mut unpacked)
-        .map_err(broken)?;
+    reader.take(cap).read_to_end(&mut unpacked).map_err(broken)?;
     if unpacked.len() > COMPONENT_MAX_BYTES {
         return Err(too_big());
     }
@@ -101,9 +95,7 @@ fn read_capped(
 }
 
 fn too_big() -> LoadError {
-    LoadError::TooBig {
-        limit: COMPONENT_MAX_BYTES,
-    }
+    LoadError::TooBig { limit: COMPONENT_MAX_BYTES }
 }
 
 #[cfg(test)]
@@ -139,10 +131,7 @@ mod tests {
         let full = vec![0; COMPONENT_MAX_BYTES];
         let over = vec![0; COMPONENT_MAX_BYTES + 1];
         for pack in [|bytes: &[u8]| bytes.to_vec(), gzip, zstd] {
-            assert_eq!(
-                unpack(pack(&full)).map(|bytes| bytes.len()),
-                Ok(COMPONENT_MAX_BYTES)
-            );
+            assert_eq!(unpack(pack(&full)).map(|bytes| bytes.len()), Ok(COMPONENT_MAX_BYTES));
             assert_eq!(unpack(pack(&over)), Err(too_big()));
         }
     }
