@@ -3,7 +3,7 @@
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tidegate_core::{
-    plan::{Action, Outcome, Target},
+    action::{Action, Outcome, Target},
     proof::{Condemned, Propagation},
     settings,
 };

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::{
     Action, Answer, Drain, Ending, Ordinal, Plan, PodBody, Seat, Seen, View,
-    plan::{Outcome, Target},
+    action::{Outcome, Target},
     proof::{Condemned, Propagation},
     seen::{Binding, Deletion, Enrolment, Holder, Life, Stewardship},
     settings::Activity,

@@ -17,6 +17,7 @@
 //! | `Ended` | our pod, unsealed after its claims were deleted | delete the pod where the garbage collector is slow |
 //! | `Foreign` | a pod that is not ours and not the member holds the name | a report |
 
+pub mod action;
 pub mod answer;
 pub mod backoff;
 pub mod check;
@@ -33,10 +34,10 @@ pub mod settings;
 pub mod stage;
 pub mod time;
 
+pub use action::{Action, Outcome, Plan, Report, Step, Target};
 pub use answer::{Answer, PodBody};
 pub use ending::Ending;
 pub use name::Ordinal;
-pub use plan::{Action, Plan, Report};
 pub use question::{Question, questions};
 pub use reason::{Change, Reason, Severity};
 pub use record::Record;

@@ -1,11 +1,11 @@
-//! What to do in one pass. A plan is so specific that carrying it out leaves no choice.
+//! What to do in one pass: how a plan is made, a stage of the passage after the other.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    Answer, Change, Drain, Ending, Ordinal, PodBody, Reason, Record, Seat, Seen, Set, Stage,
-    TimeMs, View, backoff,
-    proof::{Condemned, Proof},
+    Action, Answer, Change, Drain, Ending, Ordinal, Outcome, Plan, PodBody, Reason, Record, Report,
+    Seat, Seen, Set, Stage, Step, TimeMs, View, backoff,
+    proof::Proof,
     record::Hold,
     safety,
     seen::{Claim, Enrolment, Holder, Life, Stewardship, WhenScaled},
@@ -18,129 +18,6 @@ pub const COLLECTOR_GRACE_MS: u64 = 1_000;
 
 /// How often to look again at what no watch shows, in milliseconds: foreign pods, which the host does not keep in memory.
 pub const RECHECK_MS: u64 = 15_000;
-
-/// What one pass does, why it does nothing more, and when to look again even if nothing changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// What to do, an ordinal after the other; the steps of one ordinal are done in order, and the first that fails ends them.
-    pub steps: BTreeMap<Ordinal, Vec<Step>>,
-    /// What is not done, and why.
-    pub reports: Vec<Report>,
-    /// When to look again.
-    pub wake_at: Option<TimeMs>,
-    /// Whether a live read is needed to say more, though nothing of this plan is to be written.
-    pub look_closer: bool,
-}
-
-/// One write and what it means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The write.
-    pub action: Action,
-    /// What to tell when it succeeded, if it is worth telling.
-    pub change: Option<Change>,
-}
-
-/// One write. Each names the very object that was judged, and is harmless however late it arrives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Label a claim with the set's UID.
-    Enrol(Target),
-    /// Write the record on the owning claim.
-    Note {
-        /// The claim.
-        claim: Target,
-        /// What to write.
-        record: Record,
-    },
-    /// Create the drain pod. The member's name is the lock: where anybody holds it, this fails.
-    CreatePod {
-        /// The pod.
-        body: PodBody,
-    },
-    /// Put our finalizer on the ended drain pod.
-    Seal(Target),
-    /// Delete a claim.
-    DeleteClaim(Condemned),
-    /// Take our finalizer off the drain pod.
-    Unseal {
-        /// The pod.
-        pod: Target,
-        /// Whether its claims are deleted.
-        outcome: Outcome,
-    },
-    /// Delete the drain pod.
-    DeletePod(Target),
-    /// Write a note on the set so that its controller looks at once.
-    Touch,
-}
-
-/// Why a pod is unsealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its claims are deleted.
-    Drained {
-        /// When.
-        at: TimeMs,
-    },
-    /// Its claims are kept.
-    GivenBack,
-}
-
-/// One object in one version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Its name.
-    pub name: String,
-    /// Its UID.
-    pub uid: String,
-    /// Its version as it was judged.
-    pub resource_version: String,
-}
-
-/// Why something is not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The ordinal; none where it is about the set.
-    pub ordinal: Option<Ordinal>,
-    /// Why.
-    pub reason: Reason,
-}
-
-impl Plan {
-    /// Whether there is nothing to write, and nothing that a live read might turn into a write.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.steps.is_empty() && !self.look_closer
-    }
-
-    /// Every write of the plan.
-    pub fn actions(&self) -> impl Iterator<Item = (Ordinal, &Action)> {
-        self.steps
-            .iter()
-            .flat_map(|(ordinal, steps)| steps.iter().map(|step| (*ordinal, &step.action)))
-    }
-}
-
-impl From<&Claim> for Target {
-    fn from(claim: &Claim) -> Self {
-        Self {
-            name: claim.name.clone(),
-            uid: claim.uid.clone(),
-            resource_version: claim.resource_version.clone(),
-        }
-    }
-}
-
-impl From<&Drain> for Target {
-    fn from(drain: &Drain) -> Self {
-        Self {
-            name: drain.name.clone(),
-            uid: drain.uid.clone(),
-            resource_version: drain.resource_version.clone(),
-        }
-    }
-}
 
 /// The plan for what is seen and what the policies answered to [`crate::questions`] about it. Total: there is a plan for everything, and
 /// where an answer is missing it is to do nothing.
@@ -300,6 +177,9 @@ impl Pass<'_> {
             Stewardship::Unreadable { .. } => return Outlook::default(),
             Stewardship::NotOurs => return self.give_back(drain, "the set is no longer ours"),
         };
+        if self.seen.set.life != Life::Lives {
+            return self.give_back(drain, "the set is being deleted");
+        }
         if !self.seen.set.wants(self.ordinal) && !self.seen.set.is_above(self.ordinal) {
             return self.give_back(drain, "spec.ordinals.start was moved above the ordinal");
         }
@@ -315,7 +195,9 @@ impl Pass<'_> {
                 Some(reason) => self.unproven(drain, reason),
             },
             Answer::Wait { reason, percent, ask_again_at, state } => {
-                let told = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
+                let waits = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
+                // That this pod is the last copy matters more than what it waits for.
+                let told = safety::no_pod_delete(self.seat, drain).unwrap_or(waits);
                 Outlook {
                     steps: self.new_state(drain, state.as_ref()),
                     ..Outlook::waits_until(told, *ask_again_at)
@@ -328,7 +210,10 @@ impl Pass<'_> {
             Answer::Fail(reason) if self.seen.set.wants(self.ordinal) => {
                 self.give_back(drain, reason)
             }
-            Answer::Fail(reason) => Outlook::waits(Reason::PolicyFails { reason: reason.clone() }),
+            Answer::Fail(reason) => {
+                let fails = Reason::PolicyFails { reason: reason.clone() };
+                Outlook::waits(safety::no_pod_delete(self.seat, drain).unwrap_or(fails))
+            }
             Answer::ModuleGone(what) => self.end_attempt(drain, what, 0, None),
             Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
             Answer::Pod(_) | Answer::Keep(_) | Answer::Refuse(_) | Answer::Rejected { .. } => {
@@ -365,7 +250,7 @@ impl Pass<'_> {
         after_ms: u64,
         state: Option<&String>,
     ) -> Outlook {
-        if self.seen.set.wants(self.ordinal) {
+        if !self.seen.set.is_above(self.ordinal) || self.seen.set.life != Life::Lives {
             return self.give_back(drain, why);
         }
         let mut record = self.next_record(drain, after_ms);

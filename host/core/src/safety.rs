@@ -1,7 +1,7 @@
 //! Every reason not to act. `None` is the only yes, and what is not known is a reason.
 
 use crate::{
-    Drain, Ending, Ordinal, Reason, Seat, Set, TimeMs,
+    Claim, Drain, Ending, Ordinal, Reason, Seat, Set, TimeMs,
     seen::{Binding, Enrolment, Life, Stewardship},
     settings::{Activity, ScaleToZero, Settings},
     stage,
@@ -87,12 +87,9 @@ pub fn no_claim_delete(set: &Set, seat: &Seat, drain: &Drain) -> Option<Reason> 
     if drain.ending != Ending::ByItself {
         return Some(Reason::NotProven { ending: drain.ending.clone() });
     }
-    let foreign = drain.claims.values().find_map(|uid| {
-        let claim = seat.claim_of(uid)?;
-        (claim.enrolment != Enrolment::Here).then(|| claim.name.clone())
-    });
-    if let Some(claim) = foreign {
-        return Some(Reason::NotEnrolled { claim });
+    let mut mounted = drain.claims.values().filter_map(|uid| seat.claim_of(uid));
+    if let Some(reason) = mounted.find_map(not_enrolled_here) {
+        return Some(reason);
     }
     in_use(seat).map(|pods| Reason::InUseAtTheEnd { pods })
 }
@@ -119,12 +116,8 @@ fn claims_unfit(set: &Set, seat: &Seat) -> Option<Reason> {
     }
     seat.claims.values().find_map(|claim| {
         let name = claim.name.clone();
-        match &claim.enrolment {
-            Enrolment::Here => {}
-            Enrolment::Nowhere => return Some(Reason::NotEnrolled { claim: name }),
-            Enrolment::Elsewhere { uid, lives: _ } => {
-                return Some(Reason::EnrolledElsewhere { claim: name, uid: uid.clone() });
-            }
+        if let Some(reason) = not_enrolled_here(claim) {
+            return Some(reason);
         }
         if claim.is_terminating() {
             return Some(Reason::ClaimTerminating { claim: name });
@@ -136,6 +129,17 @@ fn claims_unfit(set: &Set, seat: &Seat) -> Option<Reason> {
             }
         }
     })
+}
+
+fn not_enrolled_here(claim: &Claim) -> Option<Reason> {
+    let name = claim.name.clone();
+    match &claim.enrolment {
+        Enrolment::Here => None,
+        Enrolment::Nowhere => Some(Reason::NotEnrolled { claim: name }),
+        Enrolment::Elsewhere { uid, lives: _ } => {
+            Some(Reason::EnrolledElsewhere { claim: name, uid: uid.clone() })
+        }
+    }
 }
 
 fn in_use(seat: &Seat) -> Option<Vec<String>> {

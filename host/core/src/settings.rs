@@ -237,10 +237,10 @@ mod tests {
     }
 
     fn ours(pairs: &[(&str, &str)]) -> Settings {
-        match read(pairs) {
-            Stewardship::Ours(settings) => settings,
-            other => panic!("{other:?}"),
-        }
+        let Stewardship::Ours(settings) = read(pairs) else {
+            panic!("{pairs:?} should be understood");
+        };
+        settings
     }
 
     #[test]
@@ -287,13 +287,12 @@ mod tests {
             (PAUSED, "True"),
             ("tidegate.dev/pause", "true"),
         ] {
-            match read(&[(POLICY, "library:exec"), (key, value)]) {
-                Stewardship::Unreadable { annotation, value: found, mend } => {
-                    assert_eq!((annotation.as_str(), found.as_str()), (key, value));
-                    assert!(!mend.is_empty());
-                }
-                other => panic!("{key}={value}: {other:?}"),
-            }
+            let read = read(&[(POLICY, "library:exec"), (key, value)]);
+            let Stewardship::Unreadable { annotation, value: found, mend } = read else {
+                panic!("{key}={value} should not be understood");
+            };
+            assert_eq!((annotation.as_str(), found.as_str()), (key, value));
+            assert!(!mend.is_empty());
         }
     }
 
