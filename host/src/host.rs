@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::Store};
 use serde_json::Value;
-use tidegate_core::{Ordinal, Seen, TimeMs, View, seen::Life};
+use tidegate_core::{Ordinal, Seen, TimeMs, View, name, seen::Life};
 
 use crate::{
     cluster::Cluster,
     error::Error,
+    marks::Marks,
     memory::{Acquaintance, Memory},
     modules::Modules,
-    objects::{ClaimObject, PodObject, SetObject},
-    observe::{Objects, observe},
+    objects::{ClaimObject, ClaimTemplate, PodObject, SetObject, SetSpec},
+    observe::{Objects, marks_of, observe},
     report::Reporter,
     watch::Index,
 };
@@ -49,6 +51,21 @@ pub struct Sight {
     pub claims: BTreeMap<String, ClaimObject>,
     /// The pods that bear a member's name, by ordinal.
     pub pods: BTreeMap<Ordinal, PodObject>,
+}
+
+impl Sight {
+    fn new(
+        seen: Seen,
+        set_json: Value,
+        set: &SetObject,
+        claims: Vec<ClaimObject>,
+        pods: Vec<PodObject>,
+    ) -> Self {
+        let ordinal = |pod: &PodObject| name::parse_member(&pod.name_any(), &seen.set.name);
+        let pods = pods.into_iter().filter_map(|pod| Some((ordinal(&pod)?, pod))).collect();
+        let claims = claims.into_iter().map(|claim| (claim.name_any(), claim)).collect();
+        Self { set_json, service: set.spec.service_name.clone(), claims, pods, seen }
+    }
 }
 
 impl Host {
@@ -94,20 +111,49 @@ impl Host {
         if fresh.meta().uid != set.meta().uid {
             return Ok(None);
         }
+        let seen = self.see(&fresh, &reading.claims, &reading.pods, now)?;
+        Ok(Some(Sight::new(seen, set_json, &fresh, reading.claims, reading.pods)))
+    }
+
+    /// What the API server says at this moment of a drain pod whose set is gone; nothing where the set lives, or the pod is not ours.
+    ///
+    /// # Errors
+    /// Where it could not be read.
+    pub async fn look_behind(&self, pod: &PodObject, now: TimeMs) -> Result<Option<Sight>, Error> {
+        let Ok(marks) = marks_of(pod) else {
+            return Ok(None);
+        };
+        if self.life_of(&marks.set_uid) != Life::Gone {
+            return Ok(None);
+        }
+        let namespace = pod.namespace().unwrap_or_default();
+        let reading = self.cluster.read(&namespace, &marks.set).await?;
+        let found = reading.set.as_ref().and_then(|set| set.pointer("/metadata/uid")?.as_str());
+        if found == Some(marks.set_uid.as_str()) {
+            return Ok(None);
+        }
+        let bygone = bygone(&namespace, &marks);
+        let mut seen = self.see(&bygone, &reading.claims, &reading.pods, now)?;
+        seen.set.life = Life::Gone;
+        Ok(Some(Sight::new(seen, Value::Null, &bygone, reading.claims, reading.pods)))
+    }
+
+    fn see(
+        &self,
+        set: &SetObject,
+        claims: &[ClaimObject],
+        pods: &[PodObject],
+        now: TimeMs,
+    ) -> Result<Seen, Error> {
         let objects = Objects {
-            set: &fresh,
-            claims: reading.claims.iter().collect(),
-            pods: reading.pods.iter().collect(),
+            set,
+            claims: claims.iter().collect(),
+            pods: pods.iter().collect(),
             other_set: &|uid| Some(self.life_of(uid)),
         };
         let mut seen = observe(&objects, View::Live)?;
-        self.memory.complete(&mut seen, self.acquaintance(&fresh), now);
-        let ordinal =
-            |pod: &PodObject| tidegate_core::name::parse_member(&pod.name_any(), &seen.set.name);
-        let pods = reading.pods.into_iter().filter_map(|pod| Some((ordinal(&pod)?, pod))).collect();
-        let claims = reading.claims.into_iter().map(|claim| (claim.name_any(), claim)).collect();
-        let service = fresh.spec.service_name.clone();
-        Ok(Some(Sight { seen, set_json, service, claims, pods }))
+        self.memory.complete(&mut seen, self.acquaintance(set), now);
+        Ok(seen)
     }
 
     /// Whether a set of that UID lives, as the watch shows it. The label with the UID was put on by a host that saw the set, so a watch that
@@ -129,4 +175,24 @@ impl Host {
             Some(_) | None => Acquaintance::Late,
         }
     }
+}
+
+/// A set that is gone, as far as the marks of its drain pod tell. It wants no ordinal and names no policy.
+fn bygone(namespace: &str, marks: &Marks) -> SetObject {
+    let template = |name: &String| ClaimTemplate {
+        metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
+    };
+    let metadata = ObjectMeta {
+        name: Some(marks.set.clone()),
+        namespace: Some(namespace.to_owned()),
+        uid: Some(marks.set_uid.clone()),
+        generation: i64::try_from(marks.generation).ok(),
+        ..ObjectMeta::default()
+    };
+    let spec = SetSpec {
+        replicas: Some(0),
+        volume_claim_templates: marks.claims.keys().map(template).collect(),
+        ..SetSpec::default()
+    };
+    SetObject { metadata, spec }
 }

@@ -2,15 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::runtime::controller::Action as Next;
+use kube::{Resource, runtime::controller::Action as Next};
 use tidegate_core::{Plan, Seen, TimeMs, check::check, plan::plan, questions};
 
 use crate::{
     act, ask, clock,
     error::Error,
     host::{Host, Sight},
-    objects::SetObject,
+    objects::{PodObject, SetObject},
 };
+
+/// When to look again where an object had changed since it was read, in milliseconds: whoever changed it may do so again in the same breath.
+const AFTER_CONFLICT_MS: u64 = 50;
 
 /// One pass. What the watches show says whether there is something to do; what is done is decided on a reading of its own.
 ///
@@ -24,14 +27,29 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
         host.reporter.waits(&host.memory, &glance, &idle);
         return Ok(next(&idle, now));
     }
+    match host.look(&set, now).await? {
+        Some(sight) => pass(&host, &sight, now).await,
+        None => Ok(Next::await_change()),
+    }
+}
 
-    let Some(sight) = host.look(&set, now).await? else {
-        return Ok(Next::await_change());
-    };
-    let answers = ask::ask(&host, &sight, &questions(&sight.seen, now), now).await;
+/// The same for a drain pod whose set is gone, which no pass over a set would find.
+///
+/// # Errors
+/// As for [`reconcile`].
+pub async fn reconcile_left_behind(pod: Arc<PodObject>, host: Arc<Host>) -> Result<Next, Error> {
+    let now = clock::now();
+    match host.look_behind(&pod, now).await? {
+        Some(sight) => pass(&host, &sight, now).await,
+        None => Ok(Next::await_change()),
+    }
+}
+
+async fn pass(host: &Host, sight: &Sight, now: TimeMs) -> Result<Next, Error> {
+    let answers = ask::ask(host, sight, &questions(&sight.seen, now), now).await;
     let plan = plan(&sight.seen, &answers, now);
     check(&sight.seen, &answers, &plan)?;
-    carry_out(&host, &sight, &plan, now).await?;
+    carry_out(host, sight, &plan, now).await?;
 
     host.reporter.waits(&host.memory, &sight.seen, &plan);
     host.memory.went_through(&sight.seen.set.uid);
@@ -39,21 +57,23 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
     Ok(if plan.is_idle() { next(&plan, now) } else { Next::requeue(Duration::ZERO) })
 }
 
-/// When to look again where an object had changed since it was read, in milliseconds: whoever changed it may do so again in the same breath.
-const AFTER_CONFLICT_MS: u64 = 50;
-
 /// When to look again after a failed pass: soon where only the facts had changed, later with every other failure in a row.
 #[must_use]
-pub fn after_error(set: Arc<SetObject>, error: &Error, host: Arc<Host>) -> Next {
-    let uid = set.metadata.uid.as_deref().unwrap_or_default();
-    let name = set.metadata.name.as_deref().unwrap_or_default();
-    let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+pub fn after_error<K: Resource<DynamicType = ()>>(
+    object: Arc<K>,
+    error: &Error,
+    host: Arc<Host>,
+) -> Next {
+    let meta = object.meta();
+    let uid = meta.uid.as_deref().unwrap_or_default();
+    let name = meta.name.as_deref().unwrap_or_default();
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
     if error.is_conflict() {
-        tracing::debug!(namespace, set = name, "{error}");
+        tracing::debug!(namespace, name, "{error}");
         return Next::requeue(Duration::from_millis(AFTER_CONFLICT_MS));
     }
     let delay_ms = host.memory.after_failure(uid);
-    tracing::warn!(namespace, set = name, delay_ms, "{error}");
+    tracing::warn!(namespace, name, delay_ms, "{error}");
     Next::requeue(Duration::from_millis(delay_ms))
 }
 

@@ -3,10 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::{
-    Api, Resource,
-    runtime::{Controller, controller, reflector::ObjectRef},
+    Api, Resource, ResourceExt as _,
+    runtime::{
+        Controller, WatchStreamExt as _, controller,
+        reflector::{self, ObjectRef},
+        watcher::{self, watcher},
+    },
 };
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -19,15 +23,17 @@ use crate::{
     args::{LogFormat, RunArgs},
     clock,
     cluster::Cluster,
+    error::Error,
     health::{self, Readiness},
     host::Host,
+    marks,
     memory::Memory,
     modules::Modules,
     objects::{ClaimObject, PodObject, SetObject},
     policy::{Compiler, Pinning, Policies},
-    reconcile::{after_error, reconcile},
+    reconcile::{after_error, reconcile, reconcile_left_behind},
     report::Reporter,
-    watch::{self as watching, Index},
+    watch::{self as watching, Index, Key},
 };
 
 /// The label of members and drain pods: other pods are not kept in memory.
@@ -88,7 +94,7 @@ async fn work(
     policies: Policies,
     cluster: Cluster,
     readiness: Readiness,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let client = cluster.client();
     let pinning = if args.allow_unpinned { Pinning::Optional } else { Pinning::Required };
@@ -96,9 +102,10 @@ async fn work(
     let claims = Watched::<ClaimObject>::start(api(&client, &args), None, changes.clone());
     let pods = Watched::<PodObject>::start(api(&client, &args), Some(MEMBERS), changes);
 
-    let sets = Controller::new(api::<SetObject>(&client, &args), watching::config(None));
+    let (store, writer) = reflector::store();
+    let (gone, left_behind) = mpsc::channel(CHANGES_MAX);
     let host = Arc::new(Host {
-        sets: sets.store(),
+        sets: store,
         claims: Arc::clone(&claims.index),
         pods: Arc::clone(&pods.index),
         modules: Modules::new(policies, args.library(), args.own_namespace.clone(), pinning),
@@ -109,45 +116,106 @@ async fn work(
     });
     claims.listed().await?;
     pods.listed().await?;
-    readiness.set();
-    tracing::info!(
-        namespace = args.namespace.as_deref().unwrap_or("all"),
-        version = env!("CARGO_PKG_VERSION"),
-        "watching"
-    );
 
-    let store = sets.store();
-    let changed = futures::stream::unfold(changed, |mut changed| async {
-        changed.recv().await.map(|key| (key, changed))
-    });
-    sets.with_config(controller::Config::default().concurrency(args.concurrency))
-        .reconcile_on(changed.flat_map(move |(namespace, name)| {
-            futures::stream::iter(sets_of(&store, &namespace, &name))
-        }))
-        .graceful_shutdown_on(async move {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        })
-        .run(reconcile, after_error, host)
-        .for_each(|result| async move {
-            if let Err(error) = result {
-                match error {
-                    controller::Error::QueueError(error) => {
-                        tracing::warn!("watching sets: {error}")
-                    }
-                    // A set that is gone while it waits to be looked at, and failures that were told where they happened.
-                    controller::Error::ObjectNotFound(_)
-                    | controller::Error::ReconcilerFailed(..)
-                    | controller::Error::RunnerError(_) => {}
-                }
-            }
-        })
-        .await;
+    let config = controller::Config::default().concurrency(args.concurrency);
+    let work = Work { host, config, stopped };
+    let of_sets = work.of_sets(api(&client, &args), writer, changed, gone);
+    let of_pods = async {
+        // Before the sets are listed every drain pod would seem to be left behind.
+        if work.host.sets.wait_until_ready().await.is_err() {
+            return;
+        }
+        readiness.set();
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(namespace = args.namespace.as_deref().unwrap_or("all"), version, "watching");
+        work.of_drain_pods(api(&client, &args), left_behind).await;
+    };
+    futures::join!(of_sets, of_pods);
     Ok(())
+}
+
+/// The two loops: over sets, and over drain pods whose set is gone.
+struct Work {
+    host: Arc<Host>,
+    config: controller::Config,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Work {
+    async fn of_sets(
+        &self,
+        api: Api<SetObject>,
+        writer: reflector::store::Writer<SetObject>,
+        changed: mpsc::Receiver<Key>,
+        gone: mpsc::Sender<Key>,
+    ) {
+        let sets = watcher(api, watching::config(None))
+            .default_backoff()
+            .reflect(writer)
+            .inspect_ok(move |event| {
+                if let watcher::Event::Delete(set) = event {
+                    // A full queue is a thousand sets deleted at once; their drain pods are found when they change.
+                    let _ = gone.try_send((set.namespace().unwrap_or_default(), set.name_any()));
+                }
+            })
+            .applied_objects();
+        let store = self.host.sets.clone();
+        Controller::for_stream(sets, store.clone())
+            .with_config(self.config.clone())
+            .reconcile_on(each(changed, move |namespace, name| sets_of(&store, namespace, name)))
+            .graceful_shutdown_on(stop(self.stopped.clone()))
+            .run(reconcile, after_error, Arc::clone(&self.host))
+            .for_each(|result| async { tell(result) })
+            .await;
+    }
+
+    async fn of_drain_pods(&self, api: Api<PodObject>, left_behind: mpsc::Receiver<Key>) {
+        let index = Arc::clone(&self.host.pods);
+        Controller::new(api, watching::config(Some(marks::SET_UID)))
+            .with_config(self.config.clone())
+            .reconcile_on(each(left_behind, move |namespace, set| {
+                let pods = index.with_prefix(namespace, &format!("{set}-"));
+                pods.iter().map(|pod| ObjectRef::from_obj(pod.as_ref())).collect()
+            }))
+            .graceful_shutdown_on(stop(self.stopped.clone()))
+            .run(reconcile_left_behind, after_error, Arc::clone(&self.host))
+            .for_each(|result| async { tell(result) })
+            .await;
+    }
+}
+
+async fn stop(mut stopped: watch::Receiver<bool>) {
+    // An error means that whoever could say stop is gone, which is the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn tell<K: Resource>(
+    result: Result<(ObjectRef<K>, controller::Action), controller::Error<Error, watcher::Error>>,
+) where
+    K::DynamicType: std::fmt::Debug + Clone + Eq + std::hash::Hash,
+{
+    if let Err(controller::Error::QueueError(error)) = result {
+        tracing::warn!("watching: {error}");
+    }
+}
+
+/// The objects that each namespace and name of the queue leads to.
+fn each<K: Resource + 'static>(
+    queue: mpsc::Receiver<Key>,
+    leads_to: impl Fn(&str, &str) -> Vec<ObjectRef<K>> + Send + 'static,
+) -> impl futures::Stream<Item = ObjectRef<K>> + Send + 'static
+where
+    K::DynamicType: Send,
+{
+    let keys = futures::stream::unfold(queue, |mut queue| async {
+        queue.recv().await.map(|key| (key, queue))
+    });
+    keys.flat_map(move |(namespace, name)| futures::stream::iter(leads_to(&namespace, &name)))
 }
 
 /// The sets that a pod or a claim of this name may belong to: every reading of the name for which there is a set.
 fn sets_of(
-    store: &kube::runtime::reflector::Store<SetObject>,
+    store: &reflector::Store<SetObject>,
     namespace: &str,
     name: &str,
 ) -> Vec<ObjectRef<SetObject>> {
@@ -177,11 +245,7 @@ where
         + Sync
         + 'static,
 {
-    fn start(
-        api: Api<K>,
-        selector: Option<&'static str>,
-        changes: mpsc::Sender<(String, String)>,
-    ) -> Self {
+    fn start(api: Api<K>, selector: Option<&'static str>, changes: mpsc::Sender<Key>) -> Self {
         let index = Arc::new(Index::default());
         let (sender, listed) = watch::channel(false);
         tokio::spawn(watching::follow(api, selector, Arc::clone(&index), sender, changes));

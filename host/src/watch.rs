@@ -23,7 +23,8 @@ const PAGE_SIZE: u32 = 100;
 /// How long a watch may be silent before it is opened again, in seconds. It bounds how long a dead connection goes unnoticed.
 const WATCH_SECS: u32 = 60;
 
-type Key = (String, String);
+/// A namespace and a name.
+pub type Key = (String, String);
 
 /// The objects of one kind.
 #[derive(Debug)]

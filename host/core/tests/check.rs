@@ -1,0 +1,507 @@
+//! The check stands by itself: a legal write made illegal in exactly one way is refused, whoever planned it.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what a helper stumbles on fails the test that calls it"
+)]
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use tidegate_core::{
+    Action, Answer, Drain, Ending, Holder, Ordinal, Outcome, Plan, PodBody, Record, Seat, Seen,
+    Settings, Step, View,
+    action::Target,
+    check::{Violation, check},
+    plan::plan,
+    seen::{Binding, Claim, Deletion, Enrolment, Life, Stewardship},
+    settings::Activity,
+};
+
+const TWO: Ordinal = Ordinal(2);
+
+/// One write about ordinal 2, and all that speaks for it.
+#[derive(Clone)]
+struct Trial {
+    seen: Seen,
+    answer: Option<Answer>,
+    action: Action,
+}
+
+type Breach = (&'static str, fn(&mut Trial));
+
+/// What is wrong with any write.
+const ANY: &[Breach] = &[
+    ("decided on a cache", |t| t.seen.view = View::Cached),
+    ("an ordinal that was not seen", |t| t.seen.seats.clear()),
+];
+
+/// What is wrong with a write that starts or ends something.
+const SET: &[Breach] = &[
+    ("the set is not ours", not_ours),
+    ("an annotation cannot be read", unreadable),
+    ("the set is paused", paused),
+];
+
+/// What is wrong with a write that names one pod or claim.
+const TARGET: &[Breach] = &[
+    ("another name", |t| t.target().name.push('x')),
+    ("another object of that name", |t| t.target().uid.push('x')),
+    ("another version", |t| t.target().resource_version.push('x')),
+];
+
+impl Trial {
+    fn seat(&mut self) -> &mut Seat {
+        self.seen.seats.entry(TWO).or_default()
+    }
+
+    fn claim(&mut self) -> &mut Claim {
+        self.seat().claims.get_mut("data").unwrap()
+    }
+
+    fn drain(&mut self) -> &mut Drain {
+        match &mut self.seat().holder {
+            Holder::Drain(drain) => drain,
+            Holder::Nobody | Holder::Member { .. } | Holder::Foreign { .. } => {
+                panic!("no drain pod")
+            }
+        }
+    }
+
+    fn target(&mut self) -> &mut Target {
+        match &mut self.action {
+            Action::Enrol(target)
+            | Action::Note { claim: target, .. }
+            | Action::Seal(target)
+            | Action::Unseal { pod: target, .. }
+            | Action::DeletePod(target) => target,
+            Action::CreatePod { .. } | Action::DeleteClaim(_) | Action::Touch => {
+                panic!("no target")
+            }
+        }
+    }
+
+    /// Changes what the policy rendered, and with it the pod that is planned.
+    fn renders(&mut self, change: impl FnOnce(&mut PodBody)) {
+        if let Action::CreatePod { body } = &mut self.action {
+            change(body);
+            self.answer = Some(Answer::Pod(Box::new(body.clone())));
+        }
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        let step = Step { action: self.action.clone(), change: None };
+        let steps = BTreeMap::from([(TWO, vec![step])]);
+        let answers = self.answer.iter().map(|answer| (TWO, answer.clone()));
+        check(&self.seen, &answers.collect(), &Plan { steps, ..Plan::default() })
+    }
+
+    fn holds(&self) -> bool {
+        self.check().is_ok()
+    }
+}
+
+/// The trial is legal, and each breach alone makes it illegal.
+fn only_as_it_is(legal: &Trial, breaches: &[&[Breach]]) {
+    assert!(legal.holds(), "{:?} is refused as it is", legal.action);
+    for (what, breach) in breaches.iter().copied().flatten() {
+        let mut trial = legal.clone();
+        breach(&mut trial);
+        assert!(!trial.holds(), "{:?} passes with: {what}", legal.action);
+    }
+}
+
+fn trial(holder: Holder, action: impl FnOnce(&Seat) -> Action) -> Trial {
+    let claims = BTreeMap::from([("data".to_owned(), world::claim("data", TWO))]);
+    let seat = Seat { claims, holder, ..Seat::default() };
+    let action = action(&seat);
+    let mut seen = world::seen();
+    seen.seats.insert(TWO, seat);
+    Trial { seen, answer: None, action }
+}
+
+fn drain_trial(drain: Drain, action: impl FnOnce(&Drain) -> Action) -> Trial {
+    let action = action(&drain);
+    trial(Holder::Drain(Box::new(drain)), |_| action)
+}
+
+fn ended() -> Drain {
+    Drain { ending: Ending::ByItself, ..world::drain(&["data"], TWO) }
+}
+
+fn sealed() -> Drain {
+    Drain { sealed: true, ..ended() }
+}
+
+fn complete() -> Answer {
+    Answer::Complete("moved".to_owned())
+}
+
+#[test]
+fn a_claim_is_enrolled_only_while_its_member_holds_it() {
+    let member = Holder::Member { mounts: vec!["data".to_owned()] };
+    let mut legal = trial(member, |seat| Action::Enrol((&seat.claims["data"]).into()));
+    legal.seen.set.replicas = 3;
+    legal.claim().enrolment = Enrolment::Nowhere;
+    let breaches: &[Breach] = &[
+        ("no member", |t| t.seat().holder = Holder::Nobody),
+        ("a member that does not mount it", |t| {
+            t.seat().holder = Holder::Member { mounts: vec![] };
+        }),
+        ("enrolled already", |t| {
+            t.claim().enrolment = Enrolment::Here;
+        }),
+        ("being deleted", |t| {
+            t.claim().deletion = Deletion::Background;
+        }),
+        ("at an ordinal that is not wanted", |t| {
+            t.seen.set.replicas = 2;
+        }),
+        ("at an ordinal below the start", |t| t.seen.set.start = 3),
+        ("for a set that goes", |t| {
+            t.seen.set.life = Life::Terminating;
+        }),
+        ("for a set that is not ours", not_ours),
+        ("for a set with an annotation that cannot be read", unreadable),
+        ("of a set that lives", |t| elsewhere(t, Some(Life::Lives))),
+        ("of a set that still goes", |t| {
+            elsewhere(t, Some(Life::Terminating));
+        }),
+        ("of a set of which nothing is known", |t| elsewhere(t, None)),
+    ];
+    only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+
+    elsewhere(&mut legal, Some(Life::Gone));
+    assert!(legal.holds(), "the claim of a set that is gone");
+    legal.seen.set.uid = "set-0".to_owned();
+    assert!(!legal.holds(), "that set is this one");
+}
+
+fn elsewhere(trial: &mut Trial, lives: Option<Life>) {
+    let uid = "set-0".to_owned();
+    trial.claim().enrolment = Enrolment::Elsewhere { uid, lives };
+}
+
+#[test]
+fn a_record_is_noted_only_for_this_set_on_this_claim() {
+    let legal = trial(Holder::Nobody, |seat| Action::Note {
+        claim: (&seat.claims["data"]).into(),
+        record: Record::of(&world::seen().set),
+    });
+    let breaches: &[Breach] = &[("the record of another set", |t| {
+        t.seen.set.uid = "set-2".to_owned();
+    })];
+    only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+}
+
+/// What is wrong with creating a drain pod: the answer, the set, and who holds the name.
+const CREATE: &[Breach] = &[
+    ("the set goes", |t| {
+        t.seen.set.life = Life::Terminating;
+    }),
+    ("the set is gone", |t| t.seen.set.life = Life::Gone),
+    ("nobody answered", |t| t.answer = None),
+    ("the policy refuses", |t| {
+        t.answer = Some(Answer::Refuse(String::new()));
+    }),
+    ("the policy rendered another pod", |t| {
+        let rendered = t.answer.clone();
+        t.renders(|body| body.manifest = "[]".to_owned());
+        t.answer = rendered;
+    }),
+    ("none of the claims owns the pod", |t| {
+        t.renders(|body| body.owner = "log".to_owned());
+    }),
+    ("the ordinal is wanted", |t| t.seen.set.replicas = 3),
+    ("the ordinal is wanted, at the very top", |t| {
+        t.seen.set.start = 1;
+    }),
+    ("the ordinal lies below the start", |t| {
+        t.seen.set.start = 3;
+    }),
+    ("the member is there", |t| {
+        t.seat().holder = Holder::Member { mounts: vec![] };
+    }),
+    ("a drain pod is there", |t| {
+        t.seat().holder = Holder::Drain(Box::new(ended()));
+    }),
+];
+
+/// What is wrong with creating a drain pod: the claims.
+const CREATE_CLAIMS: &[Breach] = &[
+    ("another pod uses a claim", |t| {
+        t.seat().other_users.push("backup".to_owned());
+    }),
+    ("a claim is not enrolled", |t| {
+        t.claim().enrolment = Enrolment::Nowhere;
+    }),
+    ("a claim is another set's", |t| {
+        elsewhere(t, Some(Life::Gone));
+    }),
+    ("a claim is not bound", |t| {
+        t.claim().binding = Binding::Pending;
+    }),
+    ("it is not known whether a claim is bound", |t| {
+        t.claim().binding = Binding::Unknown;
+    }),
+    ("a claim is being deleted", |t| {
+        t.claim().deletion = Deletion::Background;
+    }),
+    ("there is no claim", |t| {
+        t.seat().claims.clear();
+        t.renders(|body| body.claims.clear());
+    }),
+    ("the pod names another claim", |t| {
+        t.claim().uid.push('x');
+    }),
+    ("the pod leaves a claim out", |t| {
+        t.seat().claims.insert("log".to_owned(), world::claim("log", TWO));
+    }),
+    ("the pod names one claim by another's name", |t| {
+        t.renders(|body| {
+            body.claims.insert("log".to_owned(), "data-2".to_owned());
+            body.claims.remove("data");
+            body.owner = "log".to_owned();
+        });
+    }),
+    ("the pod names one claim more", |t| {
+        t.renders(|body| {
+            body.claims.insert("log".to_owned(), "log-2".to_owned());
+        });
+    }),
+];
+
+#[test]
+fn a_drain_pod_is_created_only_for_an_orphan_with_all_its_claims() {
+    let body = PodBody {
+        manifest: "{}".to_owned(),
+        owner: "data".to_owned(),
+        claims: world::drain(&["data"], TWO).claims,
+        state: None,
+        removed: vec![],
+    };
+    let mut legal = trial(Holder::Nobody, |_| Action::CreatePod { body: body.clone() });
+    legal.answer = Some(Answer::Pod(Box::new(body)));
+    only_as_it_is(&legal, &[ANY, SET, CREATE, CREATE_CLAIMS]);
+}
+
+fn not_ours(trial: &mut Trial) {
+    trial.seen.set.stewardship = Stewardship::NotOurs;
+}
+
+fn paused(trial: &mut Trial) {
+    let settings = Settings { activity: Activity::Paused, ..world::settings() };
+    trial.seen.set.stewardship = Stewardship::Ours(settings);
+}
+
+fn unreadable(trial: &mut Trial) {
+    trial.seen.set.stewardship = Stewardship::Unreadable {
+        annotation: "tidegate.dev/delay".to_owned(),
+        value: "soon".to_owned(),
+        mend: "write `10s`".to_owned(),
+    };
+}
+
+/// What is wrong with a write that only the policy's `complete` allows.
+const VERDICT: &[Breach] = &[
+    ("nobody answered", |t| t.answer = None),
+    ("the policy keeps", |t| {
+        t.answer = Some(Answer::Keep(String::new()));
+    }),
+    ("the policy cancels", |t| {
+        t.answer = Some(Answer::Cancel(String::new()));
+    }),
+    ("the policy fails", |t| {
+        t.answer = Some(Answer::Fail(String::new()));
+    }),
+    ("the policy faults", |t| {
+        t.answer = Some(Answer::Fault { what: String::new(), ask_again_at: world::NOW });
+    }),
+    ("the module is gone", |t| {
+        t.answer = Some(Answer::ModuleGone(String::new()));
+    }),
+    ("the pod has not ended", |t| {
+        t.drain().ending = Ending::NotEnded;
+    }),
+    ("the pod failed", |t| {
+        t.drain().ending = Ending::Failed(String::new());
+    }),
+    ("the pod was cut short", |t| {
+        t.drain().ending = Ending::CutShort(String::new());
+    }),
+];
+
+#[test]
+fn a_pod_is_sealed_only_when_it_ended_by_itself_and_is_complete() {
+    let mut legal = drain_trial(ended(), |pod| Action::Seal(pod.into()));
+    legal.answer = Some(complete());
+    let breaches: &[Breach] = &[
+        ("it is being deleted", |t| t.drain().terminating = true),
+        ("it is not ours", |t| t.seat().holder = Holder::Nobody),
+        ("another pod uses the claims", |t| {
+            t.seat().other_users.push("backup".to_owned());
+        }),
+    ];
+    only_as_it_is(&legal, &[ANY, SET, TARGET, VERDICT, breaches]);
+}
+
+#[test]
+fn a_claim_is_deleted_only_under_the_seal_of_its_own_drain_pod() {
+    // Only a proof makes this write, so each breach changes what is seen after it was planned.
+    let mut legal = drain_trial(sealed(), |_| Action::Touch);
+    legal.answer = Some(complete());
+    let answers = BTreeMap::from([(TWO, complete())]);
+    let planned = plan(&legal.seen, &answers, world::NOW);
+    legal.action = planned.actions().next().unwrap().1.clone();
+    assert!(matches!(legal.action, Action::DeleteClaim(_)));
+    let breaches: &[Breach] = &[
+        ("the seal is off", |t| t.drain().sealed = false),
+        ("the pod is another one", |t| t.drain().uid.push('x')),
+        ("the pod is not there", |t| t.seat().holder = Holder::Nobody),
+        ("the pod mounted another claim", |t| {
+            t.drain().claims.insert("data".to_owned(), "data-9".to_owned());
+        }),
+        ("the claim is another one", |t| t.claim().uid.push('x')),
+        ("the claim is in another version", |t| {
+            t.claim().resource_version.push('x');
+        }),
+        ("the claim is not enrolled", |t| {
+            t.claim().enrolment = Enrolment::Nowhere;
+        }),
+        ("the claim is another set's", |t| {
+            elsewhere(t, Some(Life::Gone));
+        }),
+        ("another pod uses the claim", |t| {
+            t.seat().other_users.push("backup".to_owned());
+        }),
+        ("the claim is not the owner, yet goes as one", |t| {
+            t.drain().owner = "log".to_owned();
+        }),
+    ];
+    only_as_it_is(&legal, &[ANY, SET, VERDICT, breaches]);
+
+    legal.drain().claims = world::drain(&["data", "log"], TWO).claims;
+    for (what, breach) in SET {
+        let mut begun = legal.clone();
+        breach(&mut begun);
+        assert!(begun.holds(), "the other claim is gone, and {what}: it can only go on");
+    }
+    let mut log = world::claim("log", TWO);
+    legal.seat().claims.insert("log".to_owned(), log.clone());
+    only_as_it_is(&legal, &[SET]);
+    log.deletion = Deletion::Background;
+    legal.seat().claims.insert("log".to_owned(), log);
+    paused(&mut legal);
+    assert!(legal.holds(), "the other claim is being deleted: it can only go on");
+}
+
+#[test]
+fn an_owner_is_never_deleted_as_one_of_the_others() {
+    let mut trial = drain_trial(sealed(), |_| Action::Touch);
+    trial.answer = Some(complete());
+    trial.seat().claims.insert("log".to_owned(), world::claim("log", TWO));
+    trial.drain().claims = world::drain(&["data", "log"], TWO).claims;
+    let answers = BTreeMap::from([(TWO, complete())]);
+    let planned = plan(&trial.seen, &answers, world::NOW);
+    trial.action = planned.actions().next().unwrap().1.clone();
+    let breaches: &[Breach] = &[
+        ("it is the owner", |t| t.drain().owner = "log".to_owned()),
+        ("the pod did not mount it", |t| {
+            t.drain().claims.remove("log");
+        }),
+    ];
+    only_as_it_is(&trial, &[ANY, breaches]);
+}
+
+#[test]
+fn a_pod_is_unsealed_only_with_all_its_claims_deleted_or_none() {
+    let sealed_twice = || Drain { claims: world::drain(&["data", "log"], TWO).claims, ..sealed() };
+    let breaches: &[Breach] = &[
+        ("it bears no seal", |t| t.drain().sealed = false),
+        ("it is not ours", |t| t.seat().holder = Holder::Nobody),
+    ];
+    let mut kept = drain_trial(sealed_twice(), |pod| Action::Unseal {
+        pod: pod.into(),
+        outcome: Outcome::GivenBack,
+    });
+    kept.seat().claims.insert("log".to_owned(), world::claim("log", TWO));
+    let kept_breaches: &[Breach] = &[
+        ("a claim is being deleted", |t| {
+            t.claim().deletion = Deletion::Background;
+        }),
+        ("a claim is gone", |t| {
+            t.seat().claims.remove("log");
+        }),
+    ];
+    only_as_it_is(&kept, &[ANY, TARGET, breaches, kept_breaches]);
+
+    let mut drained = drain_trial(sealed_twice(), |pod| Action::Unseal {
+        pod: pod.into(),
+        outcome: Outcome::Drained { at: world::NOW },
+    });
+    drained.claim().deletion = Deletion::Foreground;
+    let drained_breaches: &[Breach] = &[
+        ("a claim is not being deleted", |t| {
+            t.claim().deletion = Deletion::None;
+        }),
+        ("the owner does not take the pod with it", |t| {
+            t.claim().deletion = Deletion::Background;
+        }),
+        ("the other claim is still there", |t| {
+            t.seat().claims.insert("log".to_owned(), world::claim("log", TWO));
+        }),
+    ];
+    only_as_it_is(&drained, &[ANY, TARGET, breaches, drained_breaches]);
+}
+
+#[test]
+fn a_drain_pod_is_deleted_only_where_it_does_not_hold_the_last_copy() {
+    let legal = drain_trial(ended(), |pod| Action::DeletePod(pod.into()));
+    let breaches: &[Breach] = &[
+        ("it is sealed", |t| t.drain().sealed = true),
+        ("it is not ours", |t| t.seat().holder = Holder::Nobody),
+        ("a claim is being deleted", |t| {
+            t.claim().deletion = Deletion::Background;
+        }),
+        ("a claim is being deleted in the foreground", |t| {
+            t.claim().deletion = Deletion::Foreground;
+        }),
+    ];
+    only_as_it_is(&legal, &[ANY, TARGET, breaches, &[("the set is paused", paused)]]);
+
+    let mut drained = legal.clone();
+    drained.drain().drained_at = Some(world::NOW);
+    drained.claim().deletion = Deletion::Foreground;
+    assert!(drained.holds(), "its claims were drained and deleted");
+    paused(&mut drained);
+    assert!(drained.holds(), "a pause comes too late for that");
+    let mut given_back = legal;
+    not_ours(&mut given_back);
+    assert!(given_back.holds(), "a set that is not ours any more gets its ordinal back");
+}
+
+#[test]
+fn a_set_is_touched_only_for_a_name_that_we_freed() {
+    let mut legal = trial(Holder::Nobody, |_| Action::Touch);
+    legal.seen.set.replicas = 3;
+    legal.seat().freed_by_us = true;
+    let breaches: &[Breach] = &[
+        ("somebody else freed it", |t| t.seat().freed_by_us = false),
+        ("the name is held", |t| {
+            t.seat().holder = Holder::Member { mounts: vec![] };
+        }),
+        ("nobody waits for it", |t| t.seen.set.replicas = 2),
+    ];
+    only_as_it_is(&legal, &[ANY, breaches]);
+}
+
+#[test]
+fn a_refusal_names_the_ordinal_the_write_and_the_rule() {
+    let mut trial = trial(Holder::Nobody, |_| Action::Touch);
+    trial.seen.set.replicas = 3;
+    let refusal = trial.check().err().map(|violation| violation.to_string());
+    let expected = "ordinal 2: touching the set would break the rule: the name was freed by us";
+    assert_eq!(refusal.as_deref(), Some(expected));
+}

@@ -1,0 +1,272 @@
+//! Every state of one ordinal with up to two claims, under every answer: what must always hold, holds in each.
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use tidegate_core::{
+    Action, Answer, Drain, Ending, Holder, Ordinal, Outcome, Plan, PodBody, Record, Seat, Seen,
+    Settings, TimeMs, View,
+    check::check,
+    plan::plan,
+    questions,
+    record::Hold,
+    seen::{Binding, Claim, Deletion, Enrolment, Life, Stewardship},
+    settings::Activity,
+};
+
+const TWO: Ordinal = Ordinal(2);
+
+/// How many states the spaces below make: a space that shrinks by mistake must not go unnoticed.
+const STATES: u64 = 1_783_296;
+
+#[test]
+fn what_must_always_hold_holds_in_every_state() {
+    let holders = holders();
+    let mut states: u64 = 0;
+    for (set, record) in sets() {
+        for claims in claims() {
+            let answers = answers(&claims);
+            for (holder, users) in &holders {
+                let seat = Seat {
+                    claims: claims.clone(),
+                    holder: holder.clone(),
+                    other_users: users.clone(),
+                    record: record.clone(),
+                    freed_by_us: true,
+                    ..Seat::default()
+                };
+                let mut seen = set.clone();
+                seen.seats.insert(TWO, seat);
+                for answer in &answers {
+                    states += 1;
+                    holds_in(&mut seen, answer);
+                }
+            }
+        }
+    }
+    eprintln!("{states} states");
+    assert_eq!(states, STATES);
+}
+
+/// Both views of the state: every write is decided on the live one.
+fn holds_in(seen: &mut Seen, answers: &BTreeMap<Ordinal, Answer>) {
+    seen.view = View::Live;
+    let live = plan(seen, answers, world::NOW);
+    let at = || format!("\n{seen:#?}\n{answers:#?}\n{live:#?}");
+    assert_eq!(check(seen, answers, &live), Ok(()), "{}", at());
+    assert_eq!(live, plan(seen, answers, world::NOW), "{}", at());
+    for (_, action) in live.actions() {
+        assert!(no_data_is_lost(seen, answers, action), "{}", at());
+    }
+    let asked = answers.is_empty() || !questions(seen, world::NOW).is_empty();
+    if asked && is_at_rest(seen) {
+        for (_, action) in live.actions() {
+            assert!(only_goes_on(seen, action), "{}", at());
+        }
+    }
+    assert!(says_why(seen, &live), "says nothing{}", at());
+    seen.view = View::Cached;
+    let cached = plan(seen, answers, world::NOW);
+    let deletes = |(_, action): (Ordinal, &Action)| matches!(action, Action::DeleteClaim(_));
+    assert!(!cached.actions().any(deletes), "{seen:#?}");
+    if live.steps.is_empty() {
+        assert!(live.is_idle(), "there is no closer look than a live one: {seen:#?}");
+    } else {
+        assert!(!cached.is_idle(), "nobody would look closer at {seen:#?}");
+    }
+}
+
+/// I1 and I3 once more, in the fewest words.
+fn no_data_is_lost(seen: &Seen, answers: &BTreeMap<Ordinal, Answer>, action: &Action) -> bool {
+    let seat = &seen.seats[&TWO];
+    let complete = matches!(answers.get(&TWO), Some(Answer::Complete(_)));
+    let pod = seat.drain();
+    let proven = pod.is_some_and(|pod| pod.ending == Ending::ByItself) && complete;
+    let sealed = pod.is_some_and(|pod| pod.sealed);
+    match action {
+        Action::DeleteClaim(condemned) => seat.claims.values().any(|claim| {
+            claim.uid == condemned.uid()
+                && claim.enrolment == Enrolment::Here
+                && proven
+                && sealed
+                && seat.other_users.is_empty()
+        }),
+        Action::Seal(_) => proven && !sealed,
+        Action::DeletePod(_) => {
+            let held = seat.claims.values().any(Claim::is_terminating);
+            let drained = pod.is_some_and(|pod| pod.drained_at.is_some());
+            !sealed && (!held || drained)
+        }
+        Action::Unseal { .. } => sealed,
+        Action::CreatePod { .. } => pod.is_none() && !seen.set.wants(TWO),
+        Action::Enrol(_) | Action::Note { .. } | Action::Touch => true,
+    }
+}
+
+/// Paused, or with an annotation that cannot be read.
+fn is_at_rest(seen: &Seen) -> bool {
+    match &seen.set.stewardship {
+        Stewardship::Ours(settings) => settings.activity == Activity::Paused,
+        Stewardship::Unreadable { .. } => true,
+        Stewardship::NotOurs => false,
+    }
+}
+
+/// A set at rest starts nothing and deletes nothing, except that a deletion which has begun is finished.
+fn only_goes_on(seen: &Seen, action: &Action) -> bool {
+    let seat = &seen.seats[&TWO];
+    let pod = seat.drain();
+    let begun = pod.is_some_and(|pod| {
+        pod.claims.values().any(|uid| seat.claim_of(uid).is_none_or(Claim::is_terminating))
+    });
+    match action {
+        Action::CreatePod { .. } | Action::Seal(_) => false,
+        Action::DeleteClaim(_) => begun,
+        Action::DeletePod(_) => pod.is_some_and(|pod| pod.drained_at.is_some()),
+        Action::Unseal { outcome: Outcome::GivenBack, .. } | Action::Enrol(_) => {
+            matches!(seen.set.stewardship, Stewardship::Ours(_))
+        }
+        Action::Unseal { outcome: Outcome::Drained { .. }, .. } => begun,
+        Action::Note { .. } | Action::Touch => true,
+    }
+}
+
+/// I7: a drain pod of a set of ours is never left alone without a word.
+fn says_why(seen: &Seen, plan: &Plan) -> bool {
+    let silent = plan.is_idle() && plan.reports.is_empty() && plan.wake_at.is_none();
+    let pod = seen.seats[&TWO].drain();
+    !silent || pod.is_none_or(|pod| pod.drained_at.is_some() && pod.terminating)
+}
+
+/// Wanted, above the live range, below it, and above it on a set that goes; ours, paused, not ours and unreadable; with no record, a
+/// back-off that has passed, and a hold.
+fn sets() -> Vec<(Seen, Option<Record>)> {
+    let paused = Settings { activity: Activity::Paused, ..world::settings() };
+    let unreadable = Stewardship::Unreadable {
+        annotation: "tidegate.dev/delay".to_owned(),
+        value: "soon".to_owned(),
+        mend: "write `10s`".to_owned(),
+    };
+    let mut sets = Vec::new();
+    for (start, replicas, life) in
+        [(0, 3, Life::Lives), (0, 2, Life::Lives), (3, 2, Life::Lives), (0, 2, Life::Terminating)]
+    {
+        for stewardship in [
+            Stewardship::Ours(world::settings()),
+            Stewardship::Ours(paused.clone()),
+            Stewardship::NotOurs,
+            unreadable.clone(),
+        ] {
+            let mut seen = world::seen();
+            (seen.set.start, seen.set.replicas) = (start, replicas);
+            (seen.set.life, seen.set.stewardship) = (life, stewardship);
+            for record in records(&seen) {
+                sets.push((seen.clone(), record));
+            }
+        }
+    }
+    sets
+}
+
+fn records(seen: &Seen) -> [Option<Record>; 3] {
+    let passed = Record { attempt: 2, not_before: Some(TimeMs(1)), ..Record::of(&seen.set) };
+    let hold = Hold { why: "wanted".to_owned(), settings: world::settings().fingerprint() };
+    let held = Record { hold: Some(hold), ..Record::of(&seen.set) };
+    [None, Some(passed), Some(held)]
+}
+
+/// One template or two; each claim missing, fit, in every state of deletion, or unfit in one way.
+fn claims() -> Vec<BTreeMap<String, Claim>> {
+    let one = |template: &str| {
+        let fit = world::claim(template, TWO);
+        let deleted = [Deletion::Background, Deletion::Foreground]
+            .map(|deletion| Claim { deletion, ..fit.clone() });
+        let [background, foreground] = deleted;
+        let stray = Claim { enrolment: Enrolment::Nowhere, ..fit.clone() };
+        let unbound = Claim { binding: Binding::Pending, ..fit.clone() };
+        [None, Some(fit), Some(background), Some(foreground), Some(stray), Some(unbound)]
+    };
+    let mut all = Vec::new();
+    for data in one("data") {
+        for log in one("log") {
+            let data = data.clone().map(|claim| ("data".to_owned(), claim));
+            let log = log.map(|claim| ("log".to_owned(), claim));
+            all.push(data.into_iter().chain(log).collect());
+        }
+    }
+    all
+}
+
+/// Everybody who may hold the name, beside nobody else and beside another pod that uses the claims.
+fn holders() -> Vec<(Holder, Vec<String>)> {
+    let mut holders = vec![
+        Holder::Nobody,
+        Holder::Member { mounts: vec!["data".to_owned()] },
+        Holder::Foreign { why: "no marks".to_owned() },
+    ];
+    let endings = [Ending::NotEnded, Ending::ByItself, Ending::CutShort("Evicted".to_owned())];
+    for templates in [&["data"][..], &["data", "log"]] {
+        for (sealed, terminating) in [(false, false), (false, true), (true, false), (true, true)] {
+            for ending in &endings {
+                let pod = Drain {
+                    sealed,
+                    terminating,
+                    ending: ending.clone(),
+                    ..world::drain(templates, TWO)
+                };
+                holders.push(Holder::Drain(Box::new(pod)));
+            }
+            for drained_at in [TimeMs(1), world::NOW] {
+                let pod = Drain {
+                    sealed,
+                    terminating,
+                    ending: Ending::ByItself,
+                    drained_at: Some(drained_at),
+                    ..world::drain(templates, TWO)
+                };
+                holders.push(Holder::Drain(Box::new(pod)));
+            }
+        }
+    }
+    let used = holders.clone().into_iter();
+    let used = used.map(|holder| (holder, vec!["backup".to_owned()]));
+    let alone = holders.into_iter().map(|holder| (holder, vec![]));
+    alone.chain(used).collect()
+}
+
+/// Every answer, and none. Those that the host would not even ask for must be harmless too.
+fn answers(claims: &BTreeMap<String, Claim>) -> Vec<BTreeMap<Ordinal, Answer>> {
+    let text = || "why".to_owned();
+    let pod = PodBody {
+        manifest: "{}".to_owned(),
+        owner: "data".to_owned(),
+        claims: claims
+            .iter()
+            .map(|(template, claim)| (template.clone(), claim.uid.clone()))
+            .collect(),
+        state: Some(text()),
+        removed: vec![],
+    };
+    let wait =
+        Answer::Wait { reason: text(), percent: None, ask_again_at: None, state: Some(text()) };
+    let retry = Answer::Retry { reason: text(), after_ms: 0, state: text() };
+    let fault = Answer::Fault { what: text(), ask_again_at: world::NOW };
+    let rejected = Answer::Rejected { field: text(), mend: text() };
+    let all = [
+        wait,
+        retry,
+        fault,
+        rejected,
+        Answer::Keep(text()),
+        Answer::Refuse(text()),
+        Answer::Complete(text()),
+        Answer::Cancel(text()),
+        Answer::Fail(text()),
+        Answer::ModuleGone(text()),
+    ];
+    let mut answers: Vec<_> = all.map(|answer| BTreeMap::from([(TWO, answer)])).into();
+    answers.push(BTreeMap::new());
+    answers.push(BTreeMap::from([(TWO, Answer::Pod(Box::new(pod)))]));
+    answers
+}

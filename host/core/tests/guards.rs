@@ -1,0 +1,67 @@
+//! Guards that no plan reaches, because another stands before them: each holds by itself too.
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use tidegate_core::{
+    Answer, Drain, Ending, Holder, Ordinal, Reason, Seat, Seen, View, plan::plan, proof::Proof,
+    safety,
+};
+
+const TWO: Ordinal = Ordinal(2);
+
+fn sealed() -> (Seen, Seat, Drain) {
+    let drain = Drain { sealed: true, ending: Ending::ByItself, ..world::drain(&["data"], TWO) };
+    let seat = Seat {
+        claims: BTreeMap::from([("data".to_owned(), world::claim("data", TWO))]),
+        holder: Holder::Drain(Box::new(drain.clone())),
+        ..Seat::default()
+    };
+    (world::seen(), seat, drain)
+}
+
+fn complete() -> Answer {
+    Answer::Complete("moved".to_owned())
+}
+
+#[test]
+fn there_is_a_proof_and_it_tells_the_policys_reason() {
+    let (seen, seat, drain) = sealed();
+    let proof = Proof::of(&seen, &seat, &drain, &complete());
+    assert!(proof.is_ok_and(|proof| proof.reason() == "moved"));
+}
+
+#[test]
+fn there_is_no_proof_from_a_cache() {
+    let (mut seen, seat, drain) = sealed();
+    seen.view = View::Cached;
+    let proof = Proof::of(&seen, &seat, &drain, &complete());
+    assert!(matches!(proof, Err(Reason::Unknown { .. })));
+    seen.seats.insert(TWO, seat);
+    let plan = plan(&seen, &BTreeMap::from([(TWO, complete())]), world::NOW);
+    assert!(plan.steps.is_empty() && plan.look_closer, "{plan:?}");
+}
+
+#[test]
+fn there_is_no_proof_without_the_seal() {
+    let (seen, seat, drain) = sealed();
+    let unsealed = Drain { sealed: false, ..drain };
+    let proof = Proof::of(&seen, &seat, &unsealed, &complete());
+    assert!(matches!(proof, Err(Reason::Unknown { .. })));
+}
+
+#[test]
+fn there_is_no_proof_without_the_verdict() {
+    let (seen, seat, drain) = sealed();
+    let proof = Proof::of(&seen, &seat, &drain, &Answer::Keep(String::new()));
+    assert!(matches!(proof, Err(Reason::Unknown { .. })));
+}
+
+#[test]
+fn a_sealed_pod_is_not_deleted() {
+    let (_, seat, drain) = sealed();
+    assert!(safety::no_pod_delete(&seat, &drain).is_some());
+    let unsealed = Drain { sealed: false, ..drain };
+    assert_eq!(safety::no_pod_delete(&seat, &unsealed), None);
+}
