@@ -177,7 +177,9 @@ impl Pass<'_> {
             Stewardship::Unreadable { .. } => return Outlook::default(),
             Stewardship::NotOurs => return self.give_back(drain, "the set is no longer ours"),
         };
-        if self.seen.set.life != Life::Lives {
+        // A drain whose claim went with the set is all that holds the data, so it goes on to its end.
+        let loses_nothing = safety::no_pod_delete(self.seat, drain).is_none();
+        if self.seen.set.life != Life::Lives && loses_nothing {
             return self.give_back(drain, "the set is being deleted");
         }
         if !self.seen.set.wants(self.ordinal) && !self.seen.set.is_above(self.ordinal) {

@@ -5,8 +5,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Answer, Drain, Ending, Holder, Ordinal, Reason, Seat, Seen, View, plan::plan, proof::Proof,
-    safety,
+    Answer, Drain, Ending, Holder, Ordinal, Reason, Record, Seat, Seen, View, plan::plan,
+    proof::Proof, safety,
 };
 
 const TWO: Ordinal = Ordinal(2);
@@ -64,4 +64,13 @@ fn a_sealed_pod_is_not_deleted() {
     assert!(safety::no_pod_delete(&seat, &drain).is_some());
     let unsealed = Drain { sealed: false, ..drain };
     assert_eq!(safety::no_pod_delete(&seat, &unsealed), None);
+}
+
+#[test]
+fn a_passage_begins_with_its_first_attempt_under_the_members_name() {
+    let (seen, ..) = sealed();
+    let record = Record::of(&seen.set);
+    assert_eq!(record.attempt, 1);
+    assert!(record.is_of(&seen.set));
+    assert_eq!(seen.set.member(TWO), "web-2");
 }

@@ -323,7 +323,7 @@ fn record(generation: u64, words: &[Word]) -> Result<Record, String> {
     Ok(record)
 }
 
-/// The words of an answer; those that its kind does not have are left unread by mistake only if nobody reads the plan.
+/// An answer. A key that some other kind has is passed over; one that no kind has is a mistake.
 fn answer(seat: &Seat, kind: &Word, rest: &[Word]) -> Result<Answer, String> {
     let find = |key: &str| rest.iter().find(|word| word.key == key);
     let text = |key: &str| find(key).map(|word| word.value().map(str::to_owned));
