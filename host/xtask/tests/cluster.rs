@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -35,17 +36,7 @@ fn a_node_serves_pods_and_goes_without_a_trace_when_its_starter_is_killed() {
     kubectl(&cluster, &["rollout", "status", "statefulset/web", "--timeout=120s"]);
 
     assert_eq!(kubectl(&cluster, &["logs", "web-0"]), "I am web-0\n");
-    let fetch = |url| kubectl(&cluster, &["exec", "web-0", "--", "wget", "-qO-", url]);
-    assert_eq!(fetch("http://web-1.web.default.svc.cluster.local:8080/name"), "web-1\n");
-    assert!(fetch("http://any-web/name").starts_with("web-"));
-    // The API server hangs up on a client that does not speak TLS, after it has said so.
-    let api =
-        ["exec", "web-0", "--", "sh", "-c", "wget -qO- http://kubernetes.default:443 2>&1 || true"];
-    assert!(
-        kubectl(&cluster, &api).contains("400"),
-        "the API server is not reached at its service's address"
-    );
-
+    pods_reach_names_services_and_the_api(&cluster);
     a_volume_is_a_folder_that_goes_with_its_claim(&cluster);
     the_budget_allows_one_eviction(&cluster);
     let watched = fs::read_to_string(cluster.audit_log()).unwrap();
@@ -84,7 +75,22 @@ fn a_control_plane_makes_volumes_without_a_node_and_removes_them() {
 fn hold_a_cluster_until_killed() {
     let dir = PathBuf::from(std::env::var_os(HELD_DIR).unwrap());
     let _cluster = Cluster::start(&Options { dir, ..Options::default() }).unwrap();
-    thread::sleep(Duration::from_secs(3600));
+    // It ends with whoever started it, too: a test that fails must leave no cluster.
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+fn pods_reach_names_services_and_the_api(cluster: &Cluster) {
+    // A name or a service's address may be known some time after its pods are ready.
+    let answers = |url: &str, expected: &str| {
+        let command = format!("wget -T 5 -qO- {url} 2>&1 || true");
+        until(&format!("{url} answers {expected:?}"), || {
+            kubectl(cluster, &["exec", "web-0", "--", "sh", "-c", &command]).contains(expected)
+        });
+    };
+    answers("http://web-1.web.default.svc.cluster.local:8080/name", "web-1\n");
+    answers("http://any-web/name", "web-");
+    // The API server refuses a client that does not speak TLS, and says so.
+    answers("http://kubernetes.default:443", "400");
 }
 
 fn a_volume_is_a_folder_that_goes_with_its_claim(cluster: &Cluster) {
@@ -144,7 +150,8 @@ fn volume(cluster: &Cluster, claim: &str) -> Option<PathBuf> {
 fn hold(dir: &Path) -> (Child, Cluster) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "hold_a_cluster_until_killed", "--nocapture"]);
-    let mut holder = command.env(HELD_DIR, dir).stdout(Stdio::null()).spawn().unwrap();
+    let mut holder =
+        command.env(HELD_DIR, dir).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     // The binaries may have to be built first.
     let deadline = Instant::now() + Duration::from_secs(1800);
     loop {

@@ -1,0 +1,3 @@
+module tidegate.dev/cluster/keeper
+
+go 1.26.0

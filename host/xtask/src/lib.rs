@@ -1,0 +1,11 @@
+//! What developers run: the real cluster, the demo, the tests, the policies and the image.
+
+mod cargo;
+pub mod cluster;
+pub mod demo;
+pub mod example;
+pub mod image;
+pub mod policies;
+pub mod progress;
+pub mod standin;
+pub mod test;

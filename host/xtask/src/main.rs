@@ -1,0 +1,43 @@
+//! `cargo xtask`: what developers of this project run.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use xtask::{cluster, demo, image, policies, standin, test};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "What developers of tidegate run.")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// A real Kubernetes on this machine, built from Go modules.
+    Cluster(cluster::Args),
+    /// A sharded store is scaled down on a real cluster, with an eviction half way, and no file is lost.
+    Demo(demo::Args),
+    /// The images of the host and of the examples as OCI archives; shows path, size and digest of each.
+    Image,
+    /// Build the policies and show each: name, size, digest, imports, exports.
+    Policies(policies::Args),
+    /// A node that plays pods as plain processes or from scripts, for a machine without a kubelet.
+    Standin(standin::Args),
+    /// Every test, those on a real cluster too; ends as `cargo test` does.
+    Test(test::Args),
+}
+
+fn main() -> Result<ExitCode> {
+    match Args::parse().task {
+        Task::Cluster(args) => cluster::run(&args)?,
+        Task::Demo(args) => return Ok(demo::run(&args)),
+        Task::Image => image::run()?,
+        Task::Policies(args) => policies::run(&args)?,
+        Task::Standin(args) => standin::run(&args)?,
+        Task::Test(args) => return test::run(&args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
