@@ -1,0 +1,59 @@
+//! What the host does on a real Kubernetes: a real kubelet, real volumes, and the host as the pod that `deploy/cluster` installs.
+//!
+//! One cluster serves all tests, and is started by the first that needs it. Each test has a namespace of its own.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod api;
+mod audit;
+mod bad_input;
+#[allow(dead_code, reason = "the tests of the engine need all of it, these here a part")]
+#[path = "../policy/components.rs"]
+mod components;
+mod diagnosis;
+mod examples;
+mod guards;
+mod install;
+mod lifecycle;
+mod scale_up;
+mod site;
+mod store;
+mod trial;
+mod wait;
+mod world;
+mod writes;
+mod yanked;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use libtest_mimic::Arguments;
+
+use world::Lazy;
+
+/// How many tests run at once for each processor. Most of a test's time is spent waiting for the kubelet, and the limit is what the
+/// processors of the cluster's own parts can bear.
+const TESTS_PER_PROCESSOR: usize = 2;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let processors = available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(processors * TESTS_PER_PROCESSOR);
+    let world = Arc::new(Lazy::default());
+    let tests = [
+        // The longest first, so that no one waits for it alone at the end.
+        writes::TESTS,
+        examples::TESTS,
+        yanked::TESTS,
+        scale_up::TESTS,
+        guards::TESTS,
+        bad_input::TESTS,
+        lifecycle::TESTS,
+        install::TESTS,
+    ]
+    .concat();
+    let trials = tests.into_iter().map(|test| test.into_trial(&world)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+    // The cluster ends with `world`.
+}

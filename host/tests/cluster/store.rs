@@ -1,0 +1,109 @@
+//! The StatefulSet of a test: members that write one file into each of their volumes and then rest.
+
+use serde_json::{Map, Value, json};
+
+/// A set of the tests. Its pods end quickly, since they hear SIGTERM.
+#[derive(Clone)]
+pub(crate) struct Store {
+    name: &'static str,
+    replicas: u32,
+    templates: Vec<&'static str>,
+    annotations: Map<String, Value>,
+}
+
+impl Store {
+    /// A set `web` with two members, one volume each, and nothing of tidegate.
+    pub(crate) fn bare() -> Self {
+        Self { name: "web", replicas: 2, templates: vec!["data"], annotations: Map::new() }
+    }
+
+    /// A set that the library policy `exec` drains with this config.
+    pub(crate) fn exec(config: &Value) -> Self {
+        Self::bare()
+            .annotated("tidegate.dev/policy", "library:exec")
+            .annotated("tidegate.dev/policy-config", &config.to_string())
+    }
+
+    /// The same with as many members.
+    pub(crate) fn of(mut self, replicas: u32) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// The same with these claim templates.
+    pub(crate) fn with_volumes(mut self, templates: &[&'static str]) -> Self {
+        self.templates = templates.to_vec();
+        self
+    }
+
+    /// The same with an annotation more.
+    pub(crate) fn annotated(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How many members.
+    pub(crate) fn replicas(&self) -> u32 {
+        self.replicas
+    }
+
+    /// Whether it bears an annotation that makes it the host's.
+    pub(crate) fn is_ours(&self) -> bool {
+        !self.annotations.is_empty()
+    }
+
+    /// The StatefulSet.
+    pub(crate) fn set(&self) -> Value {
+        let mounts: Vec<Value> = self
+            .templates
+            .iter()
+            .map(|name| json!({ "name": name, "mountPath": format!("/{name}") }))
+            .collect();
+        let claims: Vec<Value> = self
+            .templates
+            .iter()
+            .map(|name| {
+                json!({
+                    "metadata": { "name": name },
+                    "spec": {
+                        "accessModes": ["ReadWriteOnce"],
+                        "resources": { "requests": { "storage": "1Mi" } },
+                    },
+                })
+            })
+            .collect();
+        // It hears SIGTERM while it waits, so that a member leaves at once.
+        let script = "trap 'exit 0' TERM; for it in \"$@\"; do hostname >> \"/$it/names\"; done; sleep 2147483647 & wait";
+        let mut command = vec!["sh", "-c", script, "member"];
+        command.extend(&self.templates);
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": { "name": self.name, "annotations": self.annotations },
+            "spec": {
+                "serviceName": self.name,
+                "replicas": self.replicas,
+                "podManagementPolicy": "Parallel",
+                "selector": { "matchLabels": { "app": self.name } },
+                "template": {
+                    "metadata": { "labels": { "app": self.name } },
+                    "spec": {
+                        "terminationGracePeriodSeconds": 10,
+                        "containers": [{
+                            "name": "member",
+                            "image": "docker.io/library/box:1",
+                            "command": command,
+                            "volumeMounts": mounts,
+                        }],
+                    },
+                },
+                "volumeClaimTemplates": claims,
+            },
+        })
+    }
+}

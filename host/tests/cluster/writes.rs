@@ -1,0 +1,97 @@
+//! How much the host asks of the API server.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::audit::{Asked, asked_by};
+use crate::site::Site;
+use crate::store::Store;
+use crate::trial::{Test, test};
+use crate::wait::{found_if, stays};
+use crate::world::HOST_USER;
+
+pub(crate) const TESTS: &[Test] = &[
+    test("writes::one_claim_costs_four", one_claim_costs_four),
+    test("writes::a_second_claim_costs_one_more", a_second_claim_costs_one_more),
+    test("writes::at_rest_there_are_only_watches", at_rest_there_are_only_watches),
+];
+
+/// How long the host is watched at rest.
+const REST: Duration = Duration::from_secs(60);
+
+/// A drain pod is created and sealed, the claim deleted, the pod unsealed; the garbage collector does the rest.
+fn one_claim_costs_four(site: &Site<'_>) -> Result<()> {
+    site.start(&Store::exec(&json!({ "script": "true" })))?;
+    let before = asked_here(site)?.len();
+    site.scale("web", 1)?;
+    site.gone("data-web-1", "web-1")?;
+    ensure_writes(
+        site,
+        before,
+        &[
+            "create pods web-1",
+            "patch pods web-1",
+            "delete persistentvolumeclaims data-web-1",
+            "patch pods web-1",
+        ],
+    )
+}
+
+/// The owner of the drain pod, the first template's claim, goes last.
+fn a_second_claim_costs_one_more(site: &Site<'_>) -> Result<()> {
+    let store = Store::exec(&json!({ "script": "true" })).with_volumes(&["data", "log"]);
+    site.start(&store)?;
+    let before = asked_here(site)?.len();
+    site.scale("web", 1)?;
+    site.gone("data-web-1", "web-1")?;
+    site.gone("log-web-1", "web-1")?;
+    ensure_writes(
+        site,
+        before,
+        &[
+            "create pods web-1",
+            "patch pods web-1",
+            "delete persistentvolumeclaims log-web-1",
+            "delete persistentvolumeclaims data-web-1",
+            "patch pods web-1",
+        ],
+    )
+}
+
+/// A set that is as it should be costs nothing at all, and the whole cluster no list.
+fn at_rest_there_are_only_watches(site: &Site<'_>) -> Result<()> {
+    site.start(&Store::exec(&json!({ "script": "true" })))?;
+    // The last events of the start may still be on their way.
+    std::thread::sleep(Duration::from_secs(2));
+    let before = asked_by(site.world, HOST_USER)?.len();
+    stays("the host asks nothing about a set at rest", REST, || {
+        std::thread::sleep(Duration::from_secs(5));
+        let all = asked_by(site.world, HOST_USER)?;
+        let about_this: Vec<&Asked> = all
+            .iter()
+            .skip(before)
+            .filter(|asked| asked.namespace == site.namespace || asked.namespace.is_empty())
+            .filter(|asked| !asked.is_watch())
+            .collect();
+        Ok(found_if(about_this.is_empty(), || format!("{about_this:?}")))
+    })
+}
+
+/// Fails where the host wrote anything else in this namespace since `before` requests, events aside, or was refused otherwise than for coming late.
+fn ensure_writes(site: &Site<'_>, before: usize, expected: &[&str]) -> Result<()> {
+    let mut writes = asked_here(site)?.split_off(before);
+    writes.retain(|asked| asked.is_write() && !asked.came_late());
+    let what: Vec<&str> = writes.iter().map(|asked| asked.what.as_str()).collect();
+    ensure!(what == expected, "the host wrote {writes:?}, and should {expected:?}");
+    ensure!(writes.iter().all(|asked| asked.code < 300), "not all of it was accepted: {writes:?}");
+    Ok(())
+}
+
+/// What the host asked in this namespace.
+fn asked_here(site: &Site<'_>) -> Result<Vec<Asked>> {
+    let mut all = asked_by(site.world, HOST_USER)?;
+    all.retain(|asked| asked.namespace == site.namespace);
+    Ok(all)
+}
