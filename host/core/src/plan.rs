@@ -91,7 +91,7 @@ impl Pass<'_> {
     fn plan(&self, answer: Option<&Answer>) -> Outlook {
         match stage(self.seen, self.ordinal, self.seat, self.now) {
             Stage::Live => self.live(),
-            Stage::Blocked(reason) => blocked(reason),
+            Stage::Blocked(reason) => self.blocked(reason),
             Stage::Ripe => self.ripe(answer),
             Stage::Draining(drain) => self.draining(drain, answer),
             Stage::Leaving(drain) => self.leaving(drain),
@@ -118,6 +118,18 @@ impl Pass<'_> {
             }
             Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => Outlook::default(),
         }
+    }
+
+    /// Not told are two reasons that every drain passes through: the member's departure, which its own events tell, and claims that are
+    /// all on their way out when their pod is gone.
+    fn blocked(&self, reason: Reason) -> Outlook {
+        let all_go = self.seat.claims.values().all(Claim::is_terminating);
+        let going = all_go && matches!(reason, Reason::ClaimTerminating { .. });
+        if going || reason == Reason::MemberThere {
+            return Outlook::default();
+        }
+        let wake_at = reason.ends_at();
+        Outlook::waits_until(reason, wake_at)
     }
 
     fn foreign(&self, reason: Reason) -> Outlook {
@@ -439,15 +451,6 @@ fn may_enrol(claim: &Claim) -> bool {
             *lives == Some(Life::Gone) && !claim.is_terminating()
         }
     }
-}
-
-/// Every scale-down passes through the member's own departure, which its own events tell.
-fn blocked(reason: Reason) -> Outlook {
-    if reason == Reason::MemberThere {
-        return Outlook::default();
-    }
-    let wake_at = reason.ends_at();
-    Outlook::waits_until(reason, wake_at)
 }
 
 fn fault(what: &str, ask_again_at: TimeMs) -> Outlook {
