@@ -10,6 +10,9 @@ use tidegate_core::{Action, Ordinal, Seen, TimeMs, backoff, seen::Holder};
 /// How many things that were said about one set are remembered, so that they are not said again. A set has a few reasons an ordinal; one that
 /// has more says some of them twice.
 const SAID_MAX: usize = 256;
+/// The longest delay after a fault of a policy, in milliseconds. Most faults are mended by a person, who creates a ConfigMap and then watches:
+/// half a minute is what such a person bears, and one request in that time is what the API server does.
+const FAULT_LONGEST_MS: u64 = 30_000;
 /// How many sets that are gone are remembered before they are looked for: looking costs a pass over all sets.
 const GONE_MAX: usize = 64;
 
@@ -81,7 +84,7 @@ impl Memory {
         let mut sets = self.sets();
         let faults = sets.entry(set_uid.to_owned()).or_default().faults.entry(ordinal).or_default();
         *faults = faults.saturating_add(1);
-        now.after_ms(backoff::delay_ms(*faults))
+        now.after_ms(backoff::delay_ms(*faults).min(FAULT_LONGEST_MS))
     }
 
     /// That the policy answered at this ordinal.

@@ -43,22 +43,16 @@ pub struct Args {
 #[allow(clippy::print_stdout, reason = "the story is what the command is run for")]
 pub fn run(args: &Args) -> ExitCode {
     let started = Instant::now();
-    let interrupted = Interrupted::on_signals();
-    let outcome = interrupted.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"));
-    let outcome = outcome.and_then(|interrupted| play(args, interrupted));
-    let told = interrupted.as_ref().is_ok_and(|interrupted| interrupted.check().is_err());
+    let outcome = Interrupted::on_signals().and_then(|interrupted| {
+        let outcome = play(args, &interrupted);
+        // Whatever an interruption broke, it is the reason.
+        interrupted.check()?;
+        outcome
+    });
     match outcome {
-        Ok(done) if !told => {
+        Ok(done) => {
             println!("demo passed: {done}, in {}", spell(started.elapsed()));
             ExitCode::SUCCESS
-        }
-        Ok(_) => {
-            println!("demo failed: interrupted");
-            ExitCode::FAILURE
-        }
-        Err(_) if told => {
-            println!("demo failed: interrupted");
-            ExitCode::FAILURE
         }
         Err(error) => {
             println!("demo failed: {error:#}");
@@ -94,7 +88,7 @@ impl Interrupted {
 fn play(args: &Args, interrupted: &Interrupted) -> Result<String> {
     let stage = Stage::set(args, interrupted)?;
     let outcome = story::play(&stage);
-    if outcome.is_err() {
+    if outcome.is_err() && interrupted.check().is_ok() {
         stage.show_why();
     }
     say("cleaning up");

@@ -82,7 +82,7 @@ fn hold_a_cluster_until_killed() {
 fn pods_reach_names_services_and_the_api(cluster: &Cluster) {
     // A name or a service's address may be known some time after its pods are ready.
     let answers = |url: &str, expected: &str| {
-        let command = format!("wget -T 5 -qO- {url} 2>&1 || true");
+        let command = format!("wget -qO- {url} 2>&1 || true");
         until(&format!("{url} answers {expected:?}"), || {
             kubectl(cluster, &["exec", "web-0", "--", "sh", "-c", &command]).contains(expected)
         });

@@ -34,10 +34,7 @@ pub(crate) fn run(volume: &Volume, peers: &[Peer], pause: Duration) -> Result<To
             println!("{} of {} files are handed over", number + 1, files.len());
         }
     }
-    println!(
-        "{moved} files moved, {} were there before",
-        files.len() - moved
-    );
+    println!("{moved} files moved, {} were there before", files.len() - moved);
     prove(volume, peers, &files)
 }
 
@@ -48,9 +45,7 @@ fn held_by(peers: &[Peer]) -> Result<Held> {
     let mut held = Held::new();
     for peer in peers {
         for file in peer.list()? {
-            held.entry(file.name)
-                .or_default()
-                .push((peer.name.clone(), file.sha256));
+            held.entry(file.name).or_default().push((peer.name.clone(), file.sha256));
         }
     }
     Ok(held)
@@ -67,13 +62,8 @@ fn holder<'a>(held: &'a Held, file: &StoredFile) -> Result<Option<&'a str>> {
 
 /// Whom a file goes to: names are spread evenly, and the same name goes to the same peer while the peers are the same.
 fn receiver<'a>(peers: &'a [Peer], name: &str) -> Result<&'a Peer> {
-    let spread = Sha256::digest(name)
-        .iter()
-        .fold(0, |sum: usize, byte| sum + usize::from(*byte));
-    spread
-        .checked_rem(peers.len())
-        .map(|place| &peers[place])
-        .context("there is no peer")
+    let spread = Sha256::digest(name).iter().fold(0, |sum: usize, byte| sum + usize::from(*byte));
+    spread.checked_rem(peers.len()).map(|place| &peers[place]).context("there is no peer")
 }
 
 /// Asks the peers what they hold now, and sums up from their answers alone.
@@ -86,10 +76,7 @@ fn prove(volume: &Volume, peers: &[Peer], files: &[StoredFile]) -> Result<Total>
         };
         arrived.insert(file.clone(), peer);
     }
-    let lines: String = arrived
-        .iter()
-        .map(|(file, peer)| format!("{file} {peer}\n"))
-        .collect();
+    let lines: String = arrived.iter().map(|(file, peer)| format!("{file} {peer}\n")).collect();
     volume.note_handed_over(&lines)?;
     Ok(total(&arrived.into_keys().collect::<Vec<_>>()))
 }
@@ -110,37 +97,20 @@ mod tests {
         let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
         let leaver = Volume::open(folders[2].path()).unwrap();
         leaver.fill(40, 1000, "shards-2").unwrap();
-        let peers = vec![
-            member("shards-0", folders[0].path()),
-            member("shards-1", folders[1].path()),
-        ];
-        Scene {
-            leaver,
-            peers,
-            folders,
-        }
+        let peers =
+            vec![member("shards-0", folders[0].path()), member("shards-1", folders[1].path())];
+        Scene { leaver, peers, folders }
     }
 
     #[test]
     fn every_file_arrives_and_both_peers_get_some() {
         let scene = scene();
         let before = total(&scene.leaver.files().unwrap());
-        assert_eq!(
-            run(&scene.leaver, &scene.peers, Duration::ZERO).unwrap(),
-            before
-        );
-        let lists: Vec<_> = scene
-            .peers
-            .iter()
-            .map(|peer| peer.list().unwrap().len())
-            .collect();
+        assert_eq!(run(&scene.leaver, &scene.peers, Duration::ZERO).unwrap(), before);
+        let lists: Vec<_> = scene.peers.iter().map(|peer| peer.list().unwrap().len()).collect();
         assert_eq!(lists.iter().sum::<usize>(), 40);
         assert!(lists.iter().all(|count| *count > 5), "{lists:?}");
-        assert_eq!(
-            total(&scene.leaver.files().unwrap()),
-            before,
-            "the leaver lost files"
-        );
+        assert_eq!(total(&scene.leaver.files().unwrap()), before, "the leaver lost files");
     }
 
     #[test]
@@ -151,14 +121,8 @@ mod tests {
         scene.peers[0].put(&early, &content).unwrap();
         scene.peers[1].put(&early, &content).unwrap();
         let before = total(&scene.leaver.files().unwrap());
-        assert_eq!(
-            run(&scene.leaver, &scene.peers[1..], Duration::ZERO).unwrap(),
-            before
-        );
-        assert_eq!(
-            run(&scene.leaver, &scene.peers, Duration::ZERO).unwrap(),
-            before
-        );
+        assert_eq!(run(&scene.leaver, &scene.peers[1..], Duration::ZERO).unwrap(), before);
+        assert_eq!(run(&scene.leaver, &scene.peers, Duration::ZERO).unwrap(), before);
         assert_eq!(scene.peers[0].list().unwrap().len(), 1);
     }
 
@@ -166,15 +130,9 @@ mod tests {
     fn another_file_of_the_same_name_stops_the_drain() {
         let scene = scene();
         let peer = Volume::open(scene.folders[1].path()).unwrap();
-        assert_eq!(
-            peer.store("shards-2-00003", b"other").unwrap(),
-            Stored::Held
-        );
+        assert_eq!(peer.store("shards-2-00003", b"other").unwrap(), Stored::Held);
         let problem = run(&scene.leaver, &scene.peers, Duration::ZERO).unwrap_err();
-        assert_eq!(
-            problem.to_string(),
-            "shards-1 holds another file shards-2-00003"
-        );
+        assert_eq!(problem.to_string(), "shards-1 holds another file shards-2-00003");
     }
 
     #[test]

@@ -44,11 +44,7 @@ pub(crate) fn read(stream: &TcpStream) -> Result<Message> {
     let mut head = reader.by_ref().take(HEAD_BYTES_MAX);
     let start = line(&mut head)?;
     let mut words = start.splitn(3, ' ').map(str::to_owned);
-    let mut word = || {
-        words
-            .next()
-            .with_context(|| format!("`{start}` does not begin a message"))
-    };
+    let mut word = || words.next().with_context(|| format!("`{start}` does not begin a message"));
     let start = [word()?, word()?, word()?];
     let mut headers = BTreeMap::new();
     loop {
@@ -59,20 +55,11 @@ pub(crate) fn read(stream: &TcpStream) -> Result<Message> {
         let (name, value) = header.split_once(':').context("a header has no colon")?;
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = headers
-        .get("content-length")
-        .map_or(Ok(0), |length| length.parse::<usize>())?;
-    ensure!(
-        length <= FILE_BYTES_MAX,
-        "a body of {length} bytes is too long"
-    );
+    let length = headers.get("content-length").map_or(Ok(0), |length| length.parse::<usize>())?;
+    ensure!(length <= FILE_BYTES_MAX, "a body of {length} bytes is too long");
     let mut body = vec![0; length];
     reader.read_exact(&mut body).context("reading a body")?;
-    Ok(Message {
-        start,
-        headers,
-        body,
-    })
+    Ok(Message { start, headers, body })
 }
 
 /// Writes a request.

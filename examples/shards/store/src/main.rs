@@ -1,9 +1,6 @@
 //! A small sharded store, made to be scaled down: every member keeps files of its own on its volume, and a member that leaves
 //! hands each of them to the members that stay.
-#![allow(
-    clippy::print_stdout,
-    reason = "what a command prints is what it is for"
-)]
+#![allow(clippy::print_stdout, reason = "what a command prints is what it is for")]
 
 mod drain;
 mod http;
@@ -57,12 +54,8 @@ fn run() -> Result<()> {
     let volume = Volume::open(Path::new(options.required("data")?))?;
     match command.as_str() {
         "serve" => {
-            let listen = options
-                .get("listen")
-                .map_or_else(default_address, str::to_owned);
-            let name = options
-                .get("name")
-                .map_or_else(|| variable("POD_NAME"), str::to_owned);
+            let listen = options.get("listen").map_or_else(default_address, str::to_owned);
+            let name = options.get("name").map_or_else(|| variable("POD_NAME"), str::to_owned);
             member::serve(volume, &listen, name)
         }
         "fill" => volume.fill(

@@ -61,26 +61,14 @@ impl Member {
     }
 
     fn answer(&self, request: &Message) -> Result<(Status, Vec<u8>)> {
-        if request
-            .headers
-            .get("x-member")
-            .is_some_and(|meant| *meant != self.name)
-        {
-            return Ok((
-                Status::Misdirected,
-                format!("this is {}\n", self.name).into_bytes(),
-            ));
+        if request.headers.get("x-member").is_some_and(|meant| *meant != self.name) {
+            return Ok((Status::Misdirected, format!("this is {}\n", self.name).into_bytes()));
         }
         let [method, path, _] = &request.start;
         match (method.as_str(), path.as_str(), path.strip_prefix("/file/")) {
             ("GET", "/ready", _) => Ok((Status::Ok, b"ready\n".to_vec())),
             ("GET", "/list", _) => {
-                let list = self
-                    .volume
-                    .files()?
-                    .iter()
-                    .map(|file| format!("{file}\n"))
-                    .collect();
+                let list = self.volume.files()?.iter().map(|file| format!("{file}\n")).collect();
                 Ok((Status::Ok, String::into_bytes(list)))
             }
             ("GET", _, Some(name)) => Ok(match self.volume.read(name) {
@@ -96,17 +84,11 @@ impl Member {
     fn put(&self, name: &str, request: &Message) -> Result<(Status, Vec<u8>)> {
         let sha256 = digest(&request.body);
         if request.headers.get("x-sha256") != Some(&sha256) {
-            return Ok((
-                Status::BadRequest,
-                b"X-Sha256 is not that of the body\n".to_vec(),
-            ));
+            return Ok((Status::BadRequest, b"X-Sha256 is not that of the body\n".to_vec()));
         }
         Ok(match self.volume.store(name, &request.body)? {
             Stored::Held => (Status::Ok, sha256.into_bytes()),
-            Stored::Conflict => (
-                Status::Conflict,
-                b"another file of this name is here\n".to_vec(),
-            ),
+            Stored::Conflict => (Status::Conflict, b"another file of this name is here\n".to_vec()),
         })
     }
 }
@@ -120,14 +102,8 @@ pub(crate) mod testing {
     pub(crate) fn member(name: &str, folder: &std::path::Path) -> Peer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let member = Member {
-            volume: Volume::open(folder).unwrap(),
-            name: name.to_owned(),
-        };
+        let member = Member { volume: Volume::open(folder).unwrap(), name: name.to_owned() };
         thread::spawn(move || accept(&listener, member));
-        Peer {
-            name: name.to_owned(),
-            address,
-        }
+        Peer { name: name.to_owned(), address }
     }
 }

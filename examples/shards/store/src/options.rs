@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 
 /// Every option that some command knows.
-const KNOWN: [&str; 9] = [
-    "bytes", "data", "files", "listen", "message", "name", "pause-ms", "peers", "seed",
-];
+const KNOWN: [&str; 9] =
+    ["bytes", "data", "files", "listen", "message", "name", "pause-ms", "peers", "seed"];
 
 /// What the command line says beyond the command.
 pub(crate) struct Options(BTreeMap<String, String>);
@@ -22,18 +21,12 @@ impl Options {
             };
             let (name, value) = match option.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
-                None => (
-                    option,
-                    arguments
-                        .next()
-                        .with_context(|| format!("--{option} has no value"))?,
-                ),
+                None => {
+                    (option, arguments.next().with_context(|| format!("--{option} has no value"))?)
+                }
             };
             ensure!(KNOWN.contains(&name), "there is no option --{name}");
-            ensure!(
-                options.insert(name.to_owned(), value).is_none(),
-                "--{name} is given twice"
-            );
+            ensure!(options.insert(name.to_owned(), value).is_none(), "--{name} is given twice");
         }
         Ok(Self(options))
     }
@@ -43,14 +36,12 @@ impl Options {
     }
 
     pub(crate) fn required(&self, name: &str) -> Result<&str> {
-        self.get(name)
-            .with_context(|| format!("--{name} is missing"))
+        self.get(name).with_context(|| format!("--{name} is missing"))
     }
 
     pub(crate) fn number(&self, name: &str) -> Result<usize> {
         let text = self.required(name)?;
-        text.parse()
-            .with_context(|| format!("--{name}={text} is not a number"))
+        text.parse().with_context(|| format!("--{name}={text} is not a number"))
     }
 }
 

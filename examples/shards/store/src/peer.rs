@@ -32,10 +32,8 @@ pub(crate) struct Peer {
 pub(crate) fn parse(list: &str) -> Result<Vec<Peer>> {
     let parse = |item: &str| {
         let (name, address) = item.split_once('=')?;
-        (!name.is_empty() && address.contains(':')).then(|| Peer {
-            name: name.to_owned(),
-            address: address.to_owned(),
-        })
+        (!name.is_empty() && address.contains(':'))
+            .then(|| Peer { name: name.to_owned(), address: address.to_owned() })
     };
     list.split(',')
         .map(|item| {
@@ -89,10 +87,7 @@ impl Peer {
                 Ok(code) => bail!("{} answers {method} {path} with {code}", self.name),
                 Err(problem) => format!("{}: {problem:#}", self.name),
             };
-            ensure!(
-                number < TRIES_MAX,
-                "{problem}, also after {TRIES_MAX} tries"
-            );
+            ensure!(number < TRIES_MAX, "{problem}, also after {TRIES_MAX} tries");
             thread::sleep(TRY_AGAIN_AFTER * number);
         }
         bail!("{} was never asked", self.name)
@@ -129,13 +124,7 @@ mod tests {
         let peers = parse("shards-0=10.0.0.1:8080,shards-1=[fd00::1]:8080").unwrap();
         assert_eq!(peers[1].name, "shards-1");
         assert_eq!(peers[1].address, "[fd00::1]:8080");
-        for wrong in [
-            "",
-            "shards-0",
-            "shards-0=",
-            "=10.0.0.1:8080",
-            "shards-0=10.0.0.1:1,",
-        ] {
+        for wrong in ["", "shards-0", "shards-0=", "=10.0.0.1:8080", "shards-0=10.0.0.1:1,"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -144,11 +133,7 @@ mod tests {
     fn a_stranger_at_the_address_gets_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let mut peer = member("shards-1", folder.path());
-        let file = StoredFile {
-            name: "a".to_owned(),
-            sha256: digest(b"one"),
-            bytes: 3,
-        };
+        let file = StoredFile { name: "a".to_owned(), sha256: digest(b"one"), bytes: 3 };
         peer.put(&file, b"one").unwrap();
         assert_eq!(peer.list().unwrap(), [file]);
 

@@ -65,10 +65,7 @@ pub(crate) struct Total {
 impl Volume {
     /// Opens a volume once it is writable, and clears away what a process that was killed left half written.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let volume = Self {
-            folder: folder.to_owned(),
-            partials: AtomicU64::new(0),
-        };
+        let volume = Self { folder: folder.to_owned(), partials: AtomicU64::new(0) };
         let deadline = Instant::now() + WRITABLE_WITHIN;
         let probe = volume.folder.join(format!("{PARTIAL}probe"));
         while let Err(error) = fs::write(&probe, "") {
@@ -98,11 +95,7 @@ impl Volume {
             if is_name(&name) && self.folder.join(&name).is_file() {
                 let content = self.read(&name)?;
                 let bytes = content.len() as u64;
-                files.push(StoredFile {
-                    name,
-                    sha256: digest(&content),
-                    bytes,
-                });
+                files.push(StoredFile { name, sha256: digest(&content), bytes });
             }
         }
         files.sort();
@@ -121,9 +114,7 @@ impl Volume {
         ensure!(is_name(name), "`{name}` is not a name of a file");
         let path = self.folder.join(name);
         let number = self.partials.fetch_add(1, Ordering::Relaxed);
-        let partial = self
-            .folder
-            .join(format!("{PARTIAL}{}-{number}", std::process::id()));
+        let partial = self.folder.join(format!("{PARTIAL}{}-{number}", std::process::id()));
         let mut file = File::create(&partial)?;
         file.write_all(content)?;
         file.sync_all()?;
@@ -145,10 +136,7 @@ impl Volume {
 
     /// Writes `count` files of `bytes` bytes each, whose names and contents depend on `seed` alone.
     pub(crate) fn fill(&self, count: usize, bytes: usize, seed: &str) -> Result<()> {
-        ensure!(
-            bytes <= FILE_BYTES_MAX,
-            "a file may have at most {FILE_BYTES_MAX} bytes"
-        );
+        ensure!(bytes <= FILE_BYTES_MAX, "a file may have at most {FILE_BYTES_MAX} bytes");
         for number in 0..count {
             let name = format!("{seed}-{number:05}");
             let content = content(&name, bytes);
@@ -182,11 +170,7 @@ impl StoredFile {
         let mut words = line.split(' ');
         let (name, sha256, bytes) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
         let whole = is_name(name) && words.next().is_none();
-        whole.then(|| Self {
-            name: name.to_owned(),
-            sha256: sha256.to_owned(),
-            bytes,
-        })
+        whole.then(|| Self { name: name.to_owned(), sha256: sha256.to_owned(), bytes })
     }
 }
 
@@ -198,11 +182,7 @@ impl fmt::Display for StoredFile {
 
 impl fmt::Display for Total {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "count={} bytes={} checksum={}",
-            self.count, self.bytes, self.checksum
-        )
+        write!(f, "count={} bytes={} checksum={}", self.count, self.bytes, self.checksum)
     }
 }
 
@@ -288,27 +268,14 @@ mod tests {
     #[test]
     fn names_stay_in_the_folder() {
         assert!(is_name("shards-2-00001"));
-        for name in [
-            "",
-            ".",
-            "..",
-            "../x",
-            "a/b",
-            ".hidden",
-            "a b",
-            &"x".repeat(201),
-        ] {
+        for name in ["", ".", "..", "../x", "a/b", ".hidden", "a b", &"x".repeat(201)] {
             assert!(!is_name(name), "{name}");
         }
     }
 
     #[test]
     fn a_line_of_a_list_is_read_as_it_was_written() {
-        let file = StoredFile {
-            name: "a".to_owned(),
-            sha256: digest(b"x"),
-            bytes: 1,
-        };
+        let file = StoredFile { name: "a".to_owned(), sha256: digest(b"x"), bytes: 1 };
         assert_eq!(StoredFile::parse(&file.to_string()), Some(file));
         assert_eq!(StoredFile::parse("a b"), None);
     }

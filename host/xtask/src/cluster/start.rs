@@ -150,7 +150,8 @@ fn start_plain(options: &Options, layout: Layout) -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// Starts etcd and the API server, and once that answers the controller manager and the scheduler.
+/// Starts etcd and the API server, and once that answers the controller manager and the scheduler;
+/// gives the cluster what every cluster has.
 fn start_control_plane(
     cluster: &mut Cluster,
     launcher: Launcher,
@@ -167,7 +168,8 @@ fn start_control_plane(
     cluster.wait_for("kube-apiserver", |cluster| cluster.answers(&["get", "--raw", "/readyz"]))?;
     let limits = options.client_limits;
     cluster.add(control_plane::start_controller_manager(launcher, &layout, limits)?)?;
-    cluster.add(control_plane::start_scheduler(launcher, &layout)?)
+    cluster.add(control_plane::start_scheduler(launcher, &layout)?)?;
+    cluster.wait_for("kube-apiserver", Cluster::takes_base)
 }
 
 /// Starts the rest of the node beside its containerd.
@@ -180,9 +182,8 @@ fn start_node(cluster: &mut Cluster, launcher: Launcher, init: u32) -> Result<()
     cluster.add(node::start_coredns(launcher, &layout)?)
 }
 
-/// Gives the cluster what every cluster has, and waits until pods can be made.
+/// Waits until pods can be made.
 fn await_control_plane(cluster: &mut Cluster) -> Result<()> {
-    cluster.wait_for("kube-apiserver", Cluster::takes_base)?;
     // Without the account of its namespace a pod is refused.
     let account = ["get", "serviceaccount", "default", "--namespace=default"];
     cluster.wait_for("kube-controller-manager", |cluster| cluster.answers(&account))

@@ -268,7 +268,10 @@ fn built() -> Result<[Image; 2]> {
 /// Starts the demo's own cluster, which ends with this process at the latest.
 fn start(nodes: Nodes) -> Result<Cluster> {
     let started = Instant::now();
-    let dir = cluster::default_dir().with_file_name("demo");
+    let dir = cluster::default_dir().with_file_name(match nodes {
+        Nodes::Kubelet => "demo",
+        Nodes::StandInOnly => "demo-stand-in",
+    });
     let options = cluster::Options { dir, nodes, ..cluster::Options::default() };
     let cluster = Cluster::start(&options)?;
     say(format_args!("a Kubernetes of our own is up, after {}", spell(started.elapsed())));

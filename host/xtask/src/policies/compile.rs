@@ -145,7 +145,7 @@ fn registry_folder(package: &Value) -> Option<PathBuf> {
 }
 
 fn cargo(root: &Path) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = crate::cargo::cargo();
     command.current_dir(root);
     command
 }
