@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use k8s_openapi::jiff::Timestamp;
 use tidegate_core::TimeMs;
 
 /// The time. A clock before 1970 reads as 1970.
@@ -9,4 +10,10 @@ use tidegate_core::TimeMs;
 pub fn now() -> TimeMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     TimeMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The same, as precise as the machine has it.
+#[must_use]
+pub fn timestamp() -> Timestamp {
+    Timestamp::now()
 }

@@ -3,15 +3,15 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client,
-    runtime::events::{Event, EventType, Recorder, Reporter as Source},
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
+use kube::{Api, Client, api::PostParams};
 use tidegate_core::{Change, Ordinal, Plan, Reason, Seen, Severity, name};
 use tokio::sync::mpsc;
 
-use crate::{error::Error, memory::Memory};
+use crate::{clock, error::Error, memory::Memory};
 
 /// How many events may wait to be sent. What comes faster than the API server takes it is dropped with a line in the log: events inform,
 /// and memory is bounded.
@@ -23,25 +23,23 @@ const DEADLINE_SECS: u64 = 5;
 /// The longest note: the API server's own limit is 1 kB.
 const NOTE_MAX_BYTES: usize = 1_000;
 
+/// Who tells, in the words of an event.
+const CONTROLLER: &str = "tidegate.dev/tidegate";
+
 /// Tells people.
 pub struct Reporter {
-    queue: mpsc::Sender<Telling>,
-}
-
-struct Telling {
-    event: Event,
-    about: ObjectReference,
+    queue: mpsc::Sender<Event>,
+    instance: String,
 }
 
 impl Reporter {
     /// A reporter that sends events through this client until the process ends.
     #[must_use]
     pub fn start(client: Client) -> Self {
-        let (queue, tellings) = mpsc::channel(QUEUE_MAX);
-        let instance = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-        let source = Source { controller: "tidegate.dev/tidegate".to_owned(), instance };
-        tokio::spawn(send(Recorder::new(client, source), tellings));
-        Self { queue }
+        let (queue, events) = mpsc::channel(QUEUE_MAX);
+        let name = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+        tokio::spawn(send(client, events));
+        Self { queue, instance: name.unwrap_or_else(|| "tidegate".to_owned()) }
     }
 
     /// Tells what was done.
@@ -97,18 +95,8 @@ impl Reporter {
         code: &str,
         note: String,
     ) {
-        let event = Event {
-            type_: match severity {
-                Severity::Normal => EventType::Normal,
-                Severity::Warning => EventType::Warning,
-            },
-            reason: code.to_owned(),
-            note: Some(cut(note)),
-            action: "Drain".to_owned(),
-            secondary: ordinal.and_then(|ordinal| claim(seen, ordinal)),
-        };
         let set = &seen.set;
-        let about = ObjectReference {
+        let regarding = ObjectReference {
             api_version: Some("apps/v1".to_owned()),
             kind: Some("StatefulSet".to_owned()),
             name: Some(set.name.clone()),
@@ -116,7 +104,28 @@ impl Reporter {
             uid: Some(set.uid.clone()),
             ..ObjectReference::default()
         };
-        if self.queue.try_send(Telling { event, about }).is_err() {
+        let at = clock::timestamp();
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{}.{:x}", set.name, at.as_nanosecond())),
+                namespace: Some(set.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(at)),
+            type_: Some(match severity {
+                Severity::Normal => "Normal".to_owned(),
+                Severity::Warning => "Warning".to_owned(),
+            }),
+            reason: Some(code.to_owned()),
+            note: Some(cut(note)),
+            action: Some("Drain".to_owned()),
+            regarding: Some(regarding),
+            related: ordinal.and_then(|ordinal| claim(seen, ordinal)),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            ..Event::default()
+        };
+        if self.queue.try_send(event).is_err() {
             tracing::warn!(
                 namespace = set.namespace,
                 set = set.name,
@@ -141,14 +150,16 @@ fn claim(seen: &Seen, ordinal: Ordinal) -> Option<ObjectReference> {
     })
 }
 
-async fn send(recorder: Recorder, mut tellings: mpsc::Receiver<Telling>) {
-    while let Some(Telling { event, about }) = tellings.recv().await {
-        let sent = tokio::time::timeout(
-            Duration::from_secs(DEADLINE_SECS),
-            recorder.publish(&event, &about),
-        );
-        match sent.await {
-            Ok(Ok(())) => {}
+/// An event is sent as a new object, never counted into an older one: what is said twice is held back before it comes here, and an older
+/// event would keep its own words.
+async fn send(client: Client, mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+        let params = PostParams::default();
+        let sent = api.create(&params, &event);
+        match tokio::time::timeout(Duration::from_secs(DEADLINE_SECS), sent).await {
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!("an event was not taken: {error}"),
             Err(_) => tracing::warn!("an event was not taken in {DEADLINE_SECS} s"),
         }

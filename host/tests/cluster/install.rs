@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// Every right that `deploy/cluster` gives. All other tests show that the host needs no more.
 const RIGHTS: [&str; 7] = [
     "configmaps [get]",
-    "events.events.k8s.io [create patch]",
+    "events.events.k8s.io [create]",
     "persistentvolumeclaims [get list watch patch delete]",
     "persistentvolumeclaims/finalizers [update]",
     "pods [get list watch create patch delete]",

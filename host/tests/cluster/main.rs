@@ -30,6 +30,7 @@ use std::thread::available_parallelism;
 
 use libtest_mimic::Arguments;
 
+use trial::Test;
 use world::Lazy;
 
 /// How many tests run at once for each processor. Most of a test's time is spent waiting for the kubelet, and the limit is what the
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     let processors = available_parallelism().map_or(1, usize::from);
     arguments.test_threads.get_or_insert(processors * TESTS_PER_PROCESSOR);
     let world = Arc::new(Lazy::default());
-    let tests = [
+    let mut tests = [
         // The longest first, so that no one waits for it alone at the end.
         writes::TESTS,
         examples::TESTS,
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
         install::TESTS,
     ]
     .concat();
+    // Whoever has to be alone waits for all others, and all others for whoever waits to be alone.
+    tests.sort_by_key(Test::is_alone);
     let trials = tests.into_iter().map(|test| test.into_trial(&world)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
     // The cluster ends with `world`.

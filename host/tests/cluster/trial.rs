@@ -41,6 +41,14 @@ pub(crate) const fn alone(name: &'static str, body: fn(&Site<'_>) -> Result<()>)
 }
 
 impl Test {
+    /// Whether it runs while no other does.
+    pub(crate) fn is_alone(&self) -> bool {
+        match self.company {
+            Company::Others => false,
+            Company::Nobody => true,
+        }
+    }
+
     /// The test as it is run. Its namespace bears the last part of its name.
     pub(crate) fn into_trial(self, world: &Arc<Lazy>) -> Trial {
         let world = Arc::clone(world);
