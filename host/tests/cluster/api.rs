@@ -41,10 +41,10 @@ impl Api {
     /// The items of the list at this path.
     pub(crate) fn list(&self, path: &str) -> Result<Vec<Value>> {
         let mut list = self.get(path)?.with_context(|| format!("{path} is not there"))?;
-        match list["items"].take() {
-            Value::Array(items) => Ok(items),
-            other => anyhow::bail!("the items of {path} are no list: {other}"),
-        }
+        let Value::Array(items) = list["items"].take() else {
+            anyhow::bail!("the items of {path} are no list: {list}");
+        };
+        Ok(items)
     }
 
     /// Creates an object in the collection at this path.

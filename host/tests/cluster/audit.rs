@@ -58,9 +58,8 @@ pub(crate) fn asked_by(world: &World, user: &str) -> Result<Vec<Asked>> {
         let Ok(record) = serde_json::from_str::<Value>(&line) else {
             continue;
         };
-        if record["user"]["username"] == user && record["stage"] == "ResponseComplete"
-            || record["user"]["username"] == user && record["verb"] == "watch"
-        {
+        let ended = record["stage"] == "ResponseComplete" || record["verb"] == "watch";
+        if record["user"]["username"] == user && ended {
             all.push(asked(&record));
         }
     }
