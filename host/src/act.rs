@@ -61,6 +61,10 @@ fn request(of: Of<'_>, action: &Action) -> (String, Built) {
         Action::DeleteClaim(claim) => {
             (format!("deleting claim {ns}/{}", claim.name()), delete_claim(ns, claim))
         }
+        Action::Fence(claim) => {
+            let fence = json!({ "annotations": { marks::FENCED: of.stamp } });
+            (format!("fencing claim {ns}/{}", claim.name), patch_claim(ns, claim, fence))
+        }
         Action::Unseal { pod, outcome } => {
             (format!("unsealing pod {ns}/{}", pod.name), unseal(ns, pod, *outcome))
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tidegate_core::{
     Answer, Ordinal, Question, Seat, Settings, TimeMs,
     seen::{Holder, Stewardship},
@@ -10,10 +10,10 @@ use tidegate_core::{
 };
 
 use crate::{
-    drain_pod::{Ask, Maker, asks, parse_grants},
+    drain_pod::{Ask, Maker, asks, asks_of_annotations, parse_grants},
     host::{Host, Sight},
     marks::{Containers, Marks},
-    modules::Unavailable,
+    modules::{Found, Unavailable},
     observe::marks_of,
     policy::{Fault, Log, LogLevel, Module, translate, wit},
 };
@@ -62,10 +62,11 @@ impl Asked<'_> {
             return self.fault("the set names no policy".to_owned());
         };
         let found = self.host.modules.find(&self.host.cluster, &set.namespace, &settings.policy);
-        let module = match found.await {
-            Ok(module) => module,
+        let found = match found.await {
+            Ok(found) => found,
             Err(Unavailable::Gone(what) | Unavailable::Fault(what)) => return self.fault(what),
         };
+        let module = &found.module;
         let attempt = self.seat.next_attempt(set);
         let state =
             self.seat.record_of(set).map(|record| record.state.as_str()).unwrap_or_default();
@@ -78,10 +79,10 @@ impl Asked<'_> {
             state,
         );
         let called = module.render(situation).await;
-        self.log(&module, &called.log);
+        self.log(module, &called.log);
         match called.answer {
-            Ok(rendering) => self.rendered(rendering, settings, &module, attempt),
-            Err(fault) => self.policy_fault(&module, &fault),
+            Ok(rendering) => self.rendered(rendering, settings, &found, attempt),
+            Err(fault) => self.policy_fault(module, &fault),
         }
     }
 
@@ -89,11 +90,11 @@ impl Asked<'_> {
         &self,
         rendering: wit::Rendering,
         settings: &Settings,
-        module: &Module,
+        found: &Found,
         attempt: u32,
     ) -> Answer {
         match rendering {
-            wit::Rendering::Pod(pod) => self.make(pod, settings, module, attempt),
+            wit::Rendering::Pod(pod) => self.make(pod, settings, found, attempt),
             wit::Rendering::Wait(wit::RenderWait { reason, ask_again }) => Answer::Wait {
                 reason,
                 percent: None,
@@ -105,7 +106,7 @@ impl Asked<'_> {
         }
     }
 
-    fn make(&self, pod: wit::Pod, settings: &Settings, module: &Module, attempt: u32) -> Answer {
+    fn make(&self, pod: wit::Pod, settings: &Settings, found: &Found, attempt: u32) -> Answer {
         let set = &self.sight.seen.set;
         let claims: BTreeMap<String, String> = self
             .seat
@@ -136,8 +137,9 @@ impl Asked<'_> {
                 generation: set.generation,
                 ordinal: self.ordinal.0,
                 attempt,
-                policy: settings.policy.clone(),
-                digest: module.digest().to_string(),
+                policy_namespace: found.namespace.clone(),
+                policy: found.reference.clone(),
+                digest: found.module.digest().to_string(),
                 config: settings.config.clone(),
                 containers: Containers::default(),
                 claims,
@@ -153,18 +155,16 @@ impl Asked<'_> {
 
     /// What the set's own template asks for, what a template that stands on the set itself asks for, and what was granted.
     fn allowed(&self, settings: &Settings) -> Result<BTreeSet<Ask>, String> {
-        let none = BTreeSet::new();
-        let own = self.sight.set_json.pointer("/spec/template/spec").and_then(Value::as_object);
-        let annotations = self.sight.set_json.pointer("/metadata/annotations");
+        let set = &self.sight.set_json;
+        let annotations = set.pointer("/metadata/annotations");
         let on_the_set = settings::PREDECESSOR
             .iter()
             .filter_map(|key| annotations?.get(key)?.as_str())
             .filter_map(|text| serde_json::from_str::<Value>(text).ok());
+        let own = set.pointer("/spec/template").cloned();
         let mut allowed: BTreeSet<Ask> = parse_grants(&settings.grant)?.into_iter().collect();
-        allowed.extend(own.into_iter().flat_map(|spec| asks(spec, &none)).map(|(ask, _)| ask));
-        for template in on_the_set {
-            let spec = template.get("spec").and_then(Value::as_object);
-            allowed.extend(spec.into_iter().flat_map(|spec| asks(spec, &none)).map(|(ask, _)| ask));
+        for template in own.into_iter().chain(on_the_set) {
+            allowed.extend(asks_of_template(&template));
         }
         Ok(allowed)
     }
@@ -180,12 +180,7 @@ impl Asked<'_> {
             Ok(marks) => marks,
             Err(why) => return self.fault(why),
         };
-        let found = self.host.modules.find_exactly(
-            &self.host.cluster,
-            &set.namespace,
-            &marks.policy,
-            &marks.digest,
-        );
+        let found = self.host.modules.find_again(&self.host.cluster, &marks);
         let module = match found.await {
             Ok(module) => module,
             Err(Unavailable::Gone(what)) => return Answer::ModuleGone(what),
@@ -274,4 +269,12 @@ impl Asked<'_> {
             tracing::warn!(namespace = set.namespace, pod, %digest, dropped = log.dropped, "the policy logged more than is kept");
         }
     }
+}
+
+fn asks_of_template(template: &Value) -> BTreeSet<Ask> {
+    let object = |pointer: &str| template.pointer(pointer).and_then(Value::as_object);
+    let none = Map::new();
+    let of_spec = asks(object("/spec").unwrap_or(&none), &BTreeSet::new());
+    let of_annotations = asks_of_annotations(object("/metadata/annotations"));
+    of_spec.into_iter().chain(of_annotations).map(|(ask, _)| ask).collect()
 }

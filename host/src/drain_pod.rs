@@ -3,7 +3,7 @@
 mod asks;
 mod grant;
 
-pub use asks::{Ask, asks};
+pub use asks::{Ask, asks, asks_of_annotations};
 pub use grant::{Grant, parse_grants};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,7 +76,7 @@ impl Maker<'_> {
         let mut removed = Vec::new();
         self.marks.containers = containers(&mut spec, &mut removed)?;
         self.mounted(&spec)?;
-        self.permitted(&spec)?;
+        self.permitted(&metadata, &spec)?;
         self.identity(&mut spec);
         self.volumes(&mut spec)?;
         let metadata = self.metadata(metadata)?;
@@ -120,9 +120,11 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn permitted(&self, spec: &Map<String, Value>) -> Result<(), Rejection> {
+    fn permitted(&self, metadata: &Fields, spec: &Fields) -> Result<(), Rejection> {
         let own: BTreeSet<String> = self.claims.keys().cloned().collect();
-        let extra = asks(spec, &own).into_iter().find(|(ask, _)| !self.allowed.contains(ask));
+        let annotations = metadata.get("annotations").and_then(Value::as_object);
+        let asked = asks_of_annotations(annotations).into_iter().chain(asks(spec, &own));
+        let extra = asked.into_iter().find(|(ask, _)| !self.allowed.contains(ask));
         match extra {
             None => Ok(()),
             Some((ask, field)) => Err(Rejection::new(field, ask.mend())),
@@ -131,6 +133,7 @@ impl Maker<'_> {
 
     fn identity(&self, spec: &mut Map<String, Value>) {
         spec.insert("hostname".to_owned(), json!(self.name));
+        spec.remove("hostnameOverride");
         match self.service {
             Some(service) if !service.is_empty() => {
                 spec.insert("subdomain".to_owned(), json!(service));

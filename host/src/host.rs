@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::Store};
 use serde_json::Value;
 use tidegate_core::{Ordinal, Seen, TimeMs, View, name, seen::Life};
 
 use crate::{
+    clock,
     cluster::Cluster,
     error::Error,
     marks::Marks,
@@ -187,6 +188,7 @@ fn bygone(namespace: &str, marks: &Marks) -> SetObject {
         namespace: Some(namespace.to_owned()),
         uid: Some(marks.set_uid.clone()),
         generation: i64::try_from(marks.generation).ok(),
+        deletion_timestamp: Some(Time(clock::timestamp())),
         ..ObjectMeta::default()
     };
     let spec = SetSpec {

@@ -13,6 +13,8 @@ pub const SEAL: &str = "tidegate.dev/seal";
 pub const DRAIN: &str = "tidegate.dev/drain";
 /// The annotation that unsealing leaves on a drain pod whose claims were deleted: when, in milliseconds since 1970.
 pub const DRAINED: &str = "tidegate.dev/drained";
+/// The annotation that changes a claim's version before a seal is given back, so that no DELETE of before fits any more.
+pub const FENCED: &str = "tidegate.dev/fenced";
 /// The annotation with the record, on the claim that owns the drain pods.
 pub const RECORD: &str = "tidegate.dev/record";
 /// The version of both. What bears another is not understood, and so neither ours nor believed.
@@ -34,7 +36,9 @@ pub struct Marks {
     pub ordinal: u32,
     /// The attempt, from 1.
     pub attempt: u32,
-    /// The reference to the policy, as the set named it.
+    /// The namespace of the ConfigMap that the policy came from.
+    pub policy_namespace: String,
+    /// The reference to that very policy, `NAME/KEY@sha256:HEX`, whatever the set or the library name since.
     pub policy: String,
     /// The sha256 of the component that rendered the pod, in hexadecimal.
     pub digest: String,

@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tidegate_core::{Action, Ordinal, Seen, TimeMs, backoff, seen::Holder};
+use tidegate_core::{
+    Action, Ordinal, Seen, TimeMs, backoff,
+    seen::{Holder, Stewardship},
+};
 
 /// How many things that were said about one set are remembered, so that they are not said again. A set has a few reasons an ordinal; one that
 /// has more says some of them twice.
@@ -46,6 +49,7 @@ impl Memory {
         let mut sets = self.sets();
         let first = !sets.contains_key(&seen.set.uid);
         let memory = sets.entry(seen.set.uid.clone()).or_default();
+        let ours = matches!(seen.set.stewardship, Stewardship::Ours(_));
         for (ordinal, seat) in &mut seen.seats {
             let wanted = seen.set.wants(*ordinal);
             match &seat.holder {
@@ -58,7 +62,7 @@ impl Memory {
                 Holder::Nobody if !wanted => {
                     memory.held.remove(ordinal);
                 }
-                Holder::Nobody if first && acquaintance == Acquaintance::Late => {
+                Holder::Nobody if ours && first && acquaintance == Acquaintance::Late => {
                     memory.held.insert(*ordinal);
                 }
                 Holder::Nobody => {}
@@ -72,10 +76,10 @@ impl Memory {
         }
     }
 
-    /// That this was done: a set that was touched for an ordinal need not be touched for it again.
-    pub fn done(&self, set_uid: &str, ordinal: Ordinal, action: &Action) {
+    /// That this was done: a set that was touched need not be touched again for any name that is free.
+    pub fn done(&self, set_uid: &str, action: &Action) {
         if let (Action::Touch, Some(memory)) = (action, self.sets().get_mut(set_uid)) {
-            memory.held.remove(&ordinal);
+            memory.held.clear();
         }
     }
 

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 
 use crate::{
     cluster::Cluster,
+    marks::Marks,
     policy::{Digest, Module, Pinning, Policies, PolicyRef, source},
 };
 
@@ -24,6 +25,16 @@ pub enum Unavailable {
     Gone(String),
     /// It could not be had; trying again may help.
     Fault(String),
+}
+
+/// A policy that can be asked, and where it came from.
+pub struct Found {
+    /// The policy.
+    pub module: Module,
+    /// The namespace of its ConfigMap.
+    pub namespace: String,
+    /// The reference to this very policy in that namespace.
+    pub reference: String,
 }
 
 impl Modules {
@@ -47,7 +58,7 @@ impl Modules {
         cluster: &Cluster,
         namespace: &str,
         reference: &str,
-    ) -> Result<Module, Unavailable> {
+    ) -> Result<Found, Unavailable> {
         let gone = |error: &dyn std::fmt::Display| {
             Unavailable::Gone(format!("annotation tidegate.dev/policy: {reference:?}: {error}"))
         };
@@ -62,43 +73,40 @@ impl Modules {
                 })?;
                 let entry =
                     PolicyRef::parse(listed, Pinning::Required).map_err(|error| gone(&error))?;
-                match entry {
-                    PolicyRef::ConfigMap { name, key, digest } => {
-                        let key = key.as_deref();
-                        self.fetch(cluster, &self.own_namespace, &name, key, digest.as_ref()).await
-                    }
-                    PolicyRef::Library { .. } => {
-                        Err(gone(&"the library's entry names no ConfigMap"))
-                    }
-                }
+                let PolicyRef::ConfigMap { name, key, digest } = entry else {
+                    return Err(gone(&"the library's entry names no ConfigMap"));
+                };
+                let namespace = &self.own_namespace;
+                self.fetch(cluster, namespace, &name, key.as_deref(), digest.as_ref()).await
             }
         }
     }
 
-    /// The very module of this digest: from memory, or from where the reference says, if that is still the same.
+    /// The very module that rendered a drain pod: from memory, or from where it came from, if that still holds the same.
     ///
     /// # Errors
-    /// Why it cannot be asked. [`Unavailable::Gone`] where it is certain that what the reference names is another module.
-    pub async fn find_exactly(
+    /// Why it cannot be asked. [`Unavailable::Gone`] where it is certain that it is not there any more.
+    pub async fn find_again(
         &self,
         cluster: &Cluster,
-        namespace: &str,
-        reference: &str,
-        digest: &str,
+        marks: &Marks,
     ) -> Result<Module, Unavailable> {
-        let wanted: Digest = digest.parse().map_err(|_| {
-            Unavailable::Gone(format!("the drain pod's mark {digest:?} is no digest"))
+        let digest: Digest = marks.digest.parse().map_err(|_| {
+            Unavailable::Gone(format!("the drain pod's mark {:?} is no digest", marks.digest))
         })?;
-        if let Some(module) = self.policies.get(&wanted) {
+        if let Some(module) = self.policies.get(&digest) {
             return Ok(module);
         }
-        let module = self.find(cluster, namespace, reference).await?;
-        if module.digest() == wanted {
-            Ok(module)
-        } else {
-            Err(Unavailable::Gone(format!(
-                "{reference:?} is another module now than the one that rendered the drain pod (sha256:{digest})"
-            )))
+        match PolicyRef::parse(&marks.policy, Pinning::Required) {
+            Ok(PolicyRef::ConfigMap { name, key, .. }) => {
+                let (namespace, key) = (&marks.policy_namespace, key.as_deref());
+                let found = self.fetch(cluster, namespace, &name, key, Some(&digest)).await?;
+                Ok(found.module)
+            }
+            Ok(PolicyRef::Library { .. }) | Err(_) => Err(Unavailable::Gone(format!(
+                "the drain pod's mark {:?} names no ConfigMap",
+                marks.policy
+            ))),
         }
     }
 
@@ -109,9 +117,14 @@ impl Modules {
         name: &str,
         key: Option<&str>,
         digest: Option<&Digest>,
-    ) -> Result<Module, Unavailable> {
+    ) -> Result<Found, Unavailable> {
+        let found = |module: Module, key: Option<&str>| Found {
+            reference: reference(name, key, module.digest()),
+            namespace: namespace.to_owned(),
+            module,
+        };
         if let Some(module) = digest.and_then(|digest| self.policies.get(digest)) {
-            return Ok(module);
+            return Ok(found(module, key));
         }
         let map = cluster.config_map(namespace, name).await;
         let map = map.map_err(|error| Unavailable::Fault(error.to_string()))?.ok_or_else(|| {
@@ -121,11 +134,17 @@ impl Modules {
         })?;
         let (key, bytes) = pick(map, key)
             .map_err(|error| Unavailable::Gone(format!("ConfigMap {namespace}/{name}: {error}")))?;
-        self.policies.load(digest, bytes).await.map_err(|error| {
+        let loaded = self.policies.load(digest, bytes).await.map_err(|error| {
             let what = format!("ConfigMap {namespace}/{name}, entry {key}: {error}");
             if error.is_host() { Unavailable::Fault(what) } else { Unavailable::Gone(what) }
-        })
+        })?;
+        Ok(found(loaded, Some(&key)))
     }
+}
+
+fn reference(name: &str, key: Option<&str>, digest: Digest) -> String {
+    let (name, key) = (name.to_owned(), key.map(str::to_owned));
+    PolicyRef::ConfigMap { name, key, digest: Some(digest) }.to_string()
 }
 
 fn pick(map: ConfigMap, key: Option<&str>) -> Result<(String, Vec<u8>), source::PickError> {

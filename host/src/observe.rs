@@ -206,6 +206,9 @@ fn claim(object: &ClaimObject, set: &Set, other_set: &dyn Fn(&str) -> Option<Lif
             Some(_) | None => Binding::Unknown,
         },
         deletion: match (&meta.deletion_timestamp, foreground) {
+            (None, _) if set.life != Life::Lives && is_owned_by(meta, &set.uid) => {
+                Deletion::Impending
+            }
             (None, _) => Deletion::None,
             (Some(_), false) => Deletion::Background,
             (Some(_), true) => Deletion::Foreground,
@@ -316,6 +319,10 @@ fn phase(text: Option<&str>) -> Phase {
 
 fn is_sealed(pod: &PodObject) -> bool {
     pod.finalizers().iter().any(|finalizer| finalizer == marks::SEAL)
+}
+
+fn is_owned_by(meta: &ObjectMeta, uid: &str) -> bool {
+    meta.owner_references.iter().flatten().any(|owner| owner.uid == uid)
 }
 
 /// The UID of the controlling owner, where that is of this kind.

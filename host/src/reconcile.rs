@@ -91,7 +91,7 @@ async fn carry_out(host: &Host, sight: &Sight, plan: &Plan, now: TimeMs) -> Resu
                 failure = Some(error);
                 break;
             }
-            host.memory.done(&set.uid, *ordinal, &step.action);
+            host.memory.done(&set.uid, &step.action);
             if let Some(change) = &step.change {
                 host.reporter.changed(&sight.seen, *ordinal, change);
             }

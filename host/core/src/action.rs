@@ -49,6 +49,8 @@ pub enum Action {
     Seal(Target),
     /// Delete a claim.
     DeleteClaim(Condemned),
+    /// Change nothing of a claim but its version, so that a DELETE that was sent and never answered is refused whenever it arrives.
+    Fence(Target),
     /// Take our finalizer off the drain pod.
     Unseal {
         /// The pod.

@@ -78,6 +78,7 @@ fn rules(
         }
         Action::Seal(pod) => ("sealing a pod", seal(seen, seat, answer, pod)),
         Action::DeleteClaim(claim) => ("deleting a claim", delete_claim(seen, seat, answer, claim)),
+        Action::Fence(claim) => ("fencing a claim", fence(seat, claim)),
         Action::Unseal { pod, outcome } => ("unsealing a pod", unseal(seat, pod, *outcome)),
         Action::DeletePod(pod) => ("deleting a drain pod", delete_pod(seen, seat, pod)),
         Action::Touch => {
@@ -187,10 +188,23 @@ fn delete_claim(seen: &Seen, seat: &Seat, answer: Option<&Answer>, condemned: &C
     ]
 }
 
+fn fence(seat: &Seat, target: &Target) -> Rules {
+    let held = seat
+        .drain()
+        .is_some_and(|pod| pod.sealed && pod.claims.values().any(|uid| *uid == target.uid));
+    vec![
+        ("the claim was seen in this version", sees_claim(seat, target)),
+        ("a sealed drain pod of ours holds the claim", held),
+    ]
+}
+
 fn unseal(seat: &Seat, target: &Target, outcome: Outcome) -> Rules {
     let drain = this_pod(seat, target);
-    let gone =
-        |uid: &String| seat.claim_of(uid).is_none_or(|claim| claim.deletion != Deletion::None);
+    let gone = |uid: &String| {
+        seat.claim_of(uid).is_none_or(|claim| {
+            matches!(claim.deletion, Deletion::Background | Deletion::Foreground)
+        })
+    };
     let owner_goes_first = |pod: &Drain| {
         let owner = pod.claims.get(&pod.owner).and_then(|uid| seat.claim_of(uid));
         owner.is_none_or(|claim| claim.deletion == Deletion::Foreground)

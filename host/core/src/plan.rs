@@ -6,6 +6,7 @@ use crate::{
     Action, Answer, Change, Drain, Ending, Ordinal, Outcome, Plan, PodBody, Reason, Record, Report,
     Seat, Seen, Set, Stage, Step, TimeMs, View, backoff,
     proof::Proof,
+    question::room,
     record::Hold,
     safety,
     seen::{Claim, Enrolment, Holder, Life, Stewardship, WhenScaled},
@@ -33,9 +34,13 @@ pub fn plan(seen: &Seen, answers: &BTreeMap<Ordinal, Answer>, now: TimeMs) -> Pl
     if ours && seen.set.when_scaled == WhenScaled::Delete {
         plan.reports.push(Report { ordinal: None, reason: Reason::WhenScaledDelete });
     }
-    for (ordinal, seat) in &seen.seats {
-        let pass = Pass { seen, ordinal: *ordinal, seat, now };
-        pass.plan(answers.get(ordinal)).rechecked(now).merge_into(&mut plan, *ordinal);
+    let mut room = room(seen);
+    for (ordinal, seat) in seen.seats.iter().rev() {
+        let pass = Pass { seen, ordinal: *ordinal, seat, now, has_room: room > 0 };
+        let outlook = pass.plan(answers.get(ordinal)).rechecked(now);
+        let creates = |step: &Step| matches!(step.action, Action::CreatePod { .. });
+        room = room.saturating_sub(usize::from(outlook.steps.iter().any(creates)));
+        outlook.merge_into(&mut plan, *ordinal);
     }
     plan
 }
@@ -68,7 +73,12 @@ impl Outlook {
         Self { wake_at: [self.wake_at, recheck_at].into_iter().flatten().min(), ..self }
     }
 
-    fn merge_into(self, plan: &mut Plan, ordinal: Ordinal) {
+    /// One touch wakes the set's controller for all ordinals.
+    fn merge_into(mut self, plan: &mut Plan, ordinal: Ordinal) {
+        let touches = |action: &Action| matches!(action, Action::Touch);
+        if plan.actions().any(|(_, action)| touches(action)) {
+            self.steps.retain(|step| !touches(&step.action));
+        }
         if !self.steps.is_empty() {
             plan.steps.insert(ordinal, self.steps);
         }
@@ -85,6 +95,7 @@ struct Pass<'a> {
     ordinal: Ordinal,
     seat: &'a Seat,
     now: TimeMs,
+    has_room: bool,
 }
 
 impl Pass<'_> {
@@ -144,6 +155,7 @@ impl Pass<'_> {
             return Outlook::waits(Reason::Queued);
         };
         match answer {
+            Answer::Pod(_) if !self.has_room => Outlook::waits(Reason::Queued),
             Answer::Pod(body) => self.create(body),
             Answer::Wait { reason, percent, ask_again_at, state: _ } => {
                 let reason = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
@@ -353,7 +365,7 @@ impl Pass<'_> {
                 });
                 Outlook::acts(steps.collect())
             }
-            Err(reason) if begun => cannot_go_back(answer, reason),
+            Err(reason) if begun => cannot_go_back(answer, reason, self.now),
             Err(reason) => self.withdrawn(drain, answer, reason),
         }
     }
@@ -376,8 +388,12 @@ impl Pass<'_> {
     }
 
     fn unseal(&self, drain: &Drain, why: &str) -> Outlook {
+        let claims = drain.claims.values().filter_map(|uid| self.seat.claim_of(uid));
+        let fence = |claim: &Claim| Step { action: Action::Fence(claim.into()), change: None };
+        let mut steps: Vec<Step> = claims.map(fence).collect();
         let action = Action::Unseal { pod: drain.into(), outcome: Outcome::GivenBack };
-        Outlook::acts(vec![step(action, Change::GivenBack { why: why.to_owned() })])
+        steps.push(step(action, Change::GivenBack { why: why.to_owned() }));
+        Outlook::acts(steps)
     }
 
     fn condemned(&self, drain: &Drain) -> Outlook {
@@ -458,10 +474,11 @@ fn fault(what: &str, ask_again_at: TimeMs) -> Outlook {
 }
 
 /// A passage that has begun to delete can only go on, so that every other verdict than `complete` means to wait.
-fn cannot_go_back(answer: &Answer, reason: Reason) -> Outlook {
+fn cannot_go_back(answer: &Answer, reason: Reason, now: TimeMs) -> Outlook {
     match answer {
         Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
-        Answer::ModuleGone(what) => Outlook::waits(Reason::PolicyFault { what: what.clone() }),
+        // Nothing watches where policies come from, and somebody may put this one back.
+        Answer::ModuleGone(what) => fault(what, now.after_ms(RECHECK_MS)),
         Answer::Wait { reason, percent, ask_again_at, state: _ } => {
             let told = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
             Outlook::waits_until(told, *ask_again_at)

@@ -21,19 +21,16 @@ impl Question {
     }
 }
 
-/// The questions of this pass, at most one an ordinal. Orphans are rendered from the highest ordinal down, and no more of them than
-/// the set may have drain pods at once. A passage that has begun to delete is asked about whatever the annotations say.
+/// The questions of this pass, at most one an ordinal, from the highest down. Orphans are asked about while the set may have one more drain
+/// pod; which of them get one, the answers decide, so that an orphan whose policy waits does not stop the others. A passage that has begun to delete is asked about whatever the annotations say.
 #[must_use]
 pub fn questions(seen: &Seen, now: TimeMs) -> Vec<Question> {
-    let mut room = room(seen);
+    let has_room = room(seen) > 0;
     let ours = matches!(seen.set.stewardship, Stewardship::Ours(_));
     let mut questions = Vec::new();
     for (ordinal, seat) in seen.seats.iter().rev() {
         match stage(seen, *ordinal, seat, now) {
-            Stage::Ripe if room > 0 => {
-                room = room.saturating_sub(1);
-                questions.push(Question::Render(*ordinal));
-            }
+            Stage::Ripe if has_room => questions.push(Question::Render(*ordinal)),
             Stage::Draining(_) if ours => questions.push(Question::Judge(*ordinal)),
             Stage::Sealed(drain) if ours || seat.has_begun_to_go(drain) => {
                 questions.push(Question::Judge(*ordinal));
@@ -53,7 +50,7 @@ pub fn questions(seen: &Seen, now: TimeMs) -> Vec<Question> {
 }
 
 /// How many more ordinals of the set may have a drain pod.
-fn room(seen: &Seen) -> usize {
+pub(crate) fn room(seen: &Seen) -> usize {
     let Stewardship::Ours(settings) = &seen.set.stewardship else {
         return 0;
     };

@@ -155,6 +155,8 @@ pub enum Binding {
 pub enum Deletion {
     /// Nobody has deleted it.
     None,
+    /// Nobody has yet, but its set is going and owns it, so the garbage collector will.
+    Impending,
     /// Deleted; it goes when no pod uses it.
     Background,
     /// Deleted in the foreground; it goes when the pods that it owns are gone.
@@ -274,7 +276,7 @@ impl Seat {
 }
 
 impl Claim {
-    /// Whether anybody has deleted it.
+    /// Whether anybody has deleted it, or is about to.
     #[must_use]
     pub fn is_terminating(&self) -> bool {
         self.deletion != Deletion::None

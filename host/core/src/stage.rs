@@ -59,7 +59,7 @@ pub fn undeleted<'a>(seat: &'a Seat, drain: &Drain) -> Vec<&'a Claim> {
         .filter_map(|(template, uid)| {
             let claim = seat.claim_of(uid)?;
             let pending = match claim.deletion {
-                Deletion::None => true,
+                Deletion::None | Deletion::Impending => true,
                 Deletion::Background => *template == drain.owner,
                 Deletion::Foreground => false,
             };

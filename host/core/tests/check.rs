@@ -75,6 +75,7 @@ impl Trial {
             Action::Enrol(target)
             | Action::Note { claim: target, .. }
             | Action::Seal(target)
+            | Action::Fence(target)
             | Action::Unseal { pod: target, .. }
             | Action::DeletePod(target) => target,
             Action::CreatePod { .. } | Action::DeleteClaim(_) | Action::Touch => {
@@ -504,4 +505,18 @@ fn a_refusal_names_the_ordinal_the_write_and_the_rule() {
     let refusal = trial.check().err().map(|violation| violation.to_string());
     let expected = "ordinal 2: touching the set would break the rule: the name was freed by us";
     assert_eq!(refusal.as_deref(), Some(expected));
+}
+
+#[test]
+fn a_claim_is_fenced_only_under_the_seal() {
+    let mut legal = drain_trial(sealed(), |_| Action::Touch);
+    let claim: Target = (&*legal.claim()).into();
+    legal.action = Action::Fence(claim);
+    only_as_it_is(
+        &legal,
+        &[
+            &[("sealed", |it| it.drain().sealed = false)],
+            &[("version", |it| it.target().resource_version.clear())],
+        ],
+    );
 }

@@ -98,7 +98,7 @@ fn no_data_is_lost(seen: &Seen, answers: &BTreeMap<Ordinal, Answer>, action: &Ac
             let drained = pod.is_some_and(|pod| pod.drained_at.is_some());
             !sealed && (!held || drained)
         }
-        Action::Unseal { .. } => sealed,
+        Action::Unseal { .. } | Action::Fence(_) => sealed,
         Action::CreatePod { .. } => pod.is_none() && !seen.set.wants(TWO),
         Action::Enrol(_) | Action::Note { .. } | Action::Touch => true,
     }
@@ -124,7 +124,9 @@ fn only_goes_on(seen: &Seen, action: &Action) -> bool {
         Action::CreatePod { .. } | Action::Seal(_) => false,
         Action::DeleteClaim(_) => begun,
         Action::DeletePod(_) => pod.is_some_and(|pod| pod.drained_at.is_some()),
-        Action::Unseal { outcome: Outcome::GivenBack, .. } | Action::Enrol(_) => {
+        Action::Unseal { outcome: Outcome::GivenBack, .. }
+        | Action::Fence(_)
+        | Action::Enrol(_) => {
             matches!(seen.set.stewardship, Stewardship::Ours(_))
         }
         Action::Unseal { outcome: Outcome::Drained { .. }, .. } => begun,

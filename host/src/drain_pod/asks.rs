@@ -1,6 +1,7 @@
 //! What a pod spec asks for that not everybody may have: every account, secret, config map, claim, host path, host namespace and privilege, by
 //! every road. A drain pod may ask for what its set's own template asks for and for what the set's owner granted; for nothing else, because
-//! a policy's author need not be allowed to run pods.
+//! a policy's author need not be allowed to run pods. What counts is what takes effect: Kubernetes' defaults are loose, so a field that is left
+//! out asks for what its default gives.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +30,10 @@ impl Ask {
 /// Volumes that give nothing but a place to write and what the pod already is.
 const HARMLESS_VOLUMES: [&str; 3] = ["emptyDir", "downwardAPI", "image"];
 /// Fields of the spec that are asked for by being true.
-const HOST_FLAGS: [&str; 3] = ["hostNetwork", "hostPID", "hostIPC"];
+const HOST_FLAGS: [&str; 4] = ["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"];
+/// Fields of the spec that are asked for by not being false, with the kind and the name of what they give.
+const BY_DEFAULT: [(&str, &str, &str); 2] =
+    [("automountServiceAccountToken", "token", "automounted"), ("hostUsers", "host", "hostUsers")];
 /// Fields of the spec that are asked for by naming something.
 const NAMED: [&str; 4] = ["priorityClassName", "runtimeClassName", "nodeName", "schedulerName"];
 
@@ -47,8 +51,20 @@ pub fn asks(spec: &Map<String, Value>, own_claims: &BTreeSet<String>) -> Vec<(As
     }
     for lists in ["initContainers", "containers"] {
         for (at, container) in list(spec.get(lists)).enumerate() {
-            asks.of_container(container, &format!("spec.{lists}[{at}]"));
+            let context = spec.get("securityContext");
+            asks.of_container(container, context, &format!("spec.{lists}[{at}]"));
         }
+    }
+    asks.found
+}
+
+/// What a template's annotations ask for: some give a pod a profile, a role, a network or a secret, and which ones do is for the cluster to say.
+#[must_use]
+pub fn asks_of_annotations(annotations: Option<&Map<String, Value>>) -> Vec<(Ask, String)> {
+    let mut asks = Asks::default();
+    for (key, value) in annotations.into_iter().flatten() {
+        let name = format!("{key}={}", value.as_str().unwrap_or_default());
+        asks.add("annotation", name, format!("metadata.annotations[{key}]"));
     }
     asks.found
 }
@@ -64,10 +80,14 @@ impl Asks {
     }
 
     fn of_pod(&mut self, spec: &Map<String, Value>) {
-        for field in ["serviceAccountName", "serviceAccount"] {
-            match spec.get(field).and_then(Value::as_str) {
-                None | Some("" | "default") => {}
-                Some(name) => self.add("serviceAccount", name, format!("spec.{field}")),
+        let account = ["serviceAccountName", "serviceAccount"]
+            .into_iter()
+            .find_map(|field| spec.get(field)?.as_str().filter(|name| !name.is_empty()));
+        let field = "spec.serviceAccountName".to_owned();
+        self.add("serviceAccount", account.unwrap_or("default"), field);
+        for (field, kind, name) in BY_DEFAULT {
+            if spec.get(field).and_then(Value::as_bool) != Some(false) {
+                self.add(kind, name, format!("spec.{field}"));
             }
         }
         for (at, secret) in list(spec.get("imagePullSecrets")).enumerate() {
@@ -120,12 +140,26 @@ impl Asks {
                 "configMap" => self.add("configMap", named("name"), at),
                 "persistentVolumeClaim" => self.add("claim", named("claimName"), at),
                 "hostPath" => self.add("hostPath", named("path"), at),
-                "csi" => self.add("csi", named("driver"), at),
+                "csi" => self.of_csi(source, at),
                 "projected" => self.of_projected(source, &at),
                 harmless if HARMLESS_VOLUMES.contains(&harmless) => {}
                 other => self.add("volume", other, at.clone()),
             }
         }
+    }
+
+    /// A driver decides by its attributes what it mounts, so that they are asked for one by one.
+    fn of_csi(&mut self, csi: &Value, field: String) {
+        let driver = text(csi, "driver").unwrap_or_default();
+        let attributes = csi.get("volumeAttributes").and_then(Value::as_object);
+        for (key, value) in attributes.into_iter().flatten() {
+            let name = format!("{driver}/{key}={}", value.as_str().unwrap_or_default());
+            self.add("csi", name, format!("{field}.volumeAttributes"));
+        }
+        if let Some(name) = csi.get("nodePublishSecretRef").and_then(|it| text(it, "name")) {
+            self.add("secret", name, format!("{field}.nodePublishSecretRef"));
+        }
+        self.add("csi", driver, field);
     }
 
     fn of_projected(&mut self, projected: &Value, field: &str) {
@@ -147,7 +181,7 @@ impl Asks {
         }
     }
 
-    fn of_container(&mut self, container: &Value, field: &str) {
+    fn of_container(&mut self, container: &Value, pod: Option<&Value>, field: &str) {
         for (at, env) in list(container.get("env")).enumerate() {
             let source = env.get("valueFrom");
             for (key, kind) in [("secretKeyRef", "secret"), ("configMapKeyRef", "configMap")] {
@@ -171,20 +205,49 @@ impl Asks {
                 self.add("hostPort", number.to_string(), format!("{field}.ports[{at}].hostPort"));
             }
         }
-        self.of_security(container.get("securityContext"), &format!("{field}.securityContext"));
+        for probe in ["httpGet", "tcpSocket"] {
+            let probed = container.get("readinessProbe").and_then(|it| it.get(probe));
+            if let Some(address) =
+                probed.and_then(|it| text(it, "host")).filter(|it| !it.is_empty())
+            {
+                self.add("host", address, format!("{field}.readinessProbe.{probe}.host"));
+            }
+        }
+        let own = container.get("securityContext");
+        self.of_security(own, &format!("{field}.securityContext"));
+        self.of_effective(own, pod, &format!("{field}.securityContext"));
+    }
+
+    /// What a container is given where neither it nor its pod says otherwise.
+    fn of_effective(&mut self, own: Option<&Value>, pod: Option<&Value>, field: &str) {
+        let said = |context: Option<&'_ Value>, key: &str| {
+            context.and_then(|it| it.get(key)).filter(|value| !value.is_null()).cloned()
+        };
+        let effective = |key: &str| said(own, key).or_else(|| said(pod, key));
+        let user = effective("runAsUser").and_then(|user| user.as_i64());
+        let not_root = effective("runAsNonRoot").and_then(|it| it.as_bool()) == Some(true);
+        if user == Some(0) || (user.is_none() && !not_root) {
+            self.add("privilege", "root", format!("{field}.runAsNonRoot"));
+        }
+        if said(own, "allowPrivilegeEscalation").and_then(|it| it.as_bool()) != Some(false) {
+            let name = "allowPrivilegeEscalation";
+            self.add("privilege", name, format!("{field}.{name}"));
+        }
+        let capabilities = said(own, "capabilities").unwrap_or_default();
+        if !list(capabilities.get("drop")).any(|it| it.as_str() == Some("ALL")) {
+            self.add("capability", "default-set", format!("{field}.capabilities.drop"));
+        }
+        if effective("seccompProfile").is_none() {
+            self.add("privilege", "seccompProfile-none", format!("{field}.seccompProfile"));
+        }
     }
 
     fn of_security(&mut self, context: Option<&Value>, field: &str) {
         let Some(context) = context else {
             return;
         };
-        for flag in ["privileged", "allowPrivilegeEscalation"] {
-            if context.get(flag).and_then(Value::as_bool) == Some(true) {
-                self.add("privilege", flag, format!("{field}.{flag}"));
-            }
-        }
-        if context.get("runAsUser").and_then(Value::as_i64) == Some(0) {
-            self.add("privilege", "root", format!("{field}.runAsUser"));
+        if context.get("privileged").and_then(Value::as_bool) == Some(true) {
+            self.add("privilege", "privileged", format!("{field}.privileged"));
         }
         let added = context.get("capabilities").and_then(|it| it.get("add"));
         for (at, capability) in list(added).enumerate() {

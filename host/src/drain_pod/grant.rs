@@ -6,7 +6,9 @@ use super::Ask;
 pub type Grant = Ask;
 
 /// Every kind of thing that can be granted.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 20] = [
+    "annotation",
+    "priority",
     "serviceAccount",
     "secret",
     "configMap",

@@ -16,7 +16,10 @@ fn claims() -> BTreeMap<String, Claim> {
 
 fn make_with(template: &Value, discard: &[String], allowed: &[Ask]) -> Result<PodBody, Rejection> {
     let claims = claims();
-    let allowed = allowed.iter().cloned().collect();
+    let plain = self::template();
+    let own = asks(plain["spec"].as_object().unwrap(), &BTreeSet::new());
+    let own = own.into_iter().map(|(ask, _)| ask);
+    let allowed = own.chain(allowed.iter().cloned()).collect();
     let marks = Marks {
         version: Marks::VERSION,
         set: "web".into(),
@@ -24,7 +27,8 @@ fn make_with(template: &Value, discard: &[String], allowed: &[Ask]) -> Result<Po
         generation: 2,
         ordinal: 2,
         attempt: 1,
-        policy: "library:exec".into(),
+        policy_namespace: "tidegate".into(),
+        policy: "exec/policy.wasm@sha256:d".into(),
         digest: "d".into(),
         config: String::new(),
         containers: Containers::default(),
@@ -50,10 +54,23 @@ fn make(template: &Value) -> Result<PodBody, Rejection> {
     make_with(template, &[], &[])
 }
 
+/// The set's own template, hardened as far as it goes.
 fn template() -> Value {
-    json!({ "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [
-        { "name": "drain", "image": "i", "volumeMounts": [{ "name": "data", "mountPath": "/data" }] },
-    ] } })
+    json!({ "metadata": { "labels": { "app": "web" } }, "spec": {
+        "automountServiceAccountToken": false,
+        "hostUsers": false,
+        "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
+        "containers": [{
+            "name": "drain",
+            "image": "i",
+            "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+            "securityContext": hardened(),
+        }],
+    } })
+}
+
+fn hardened() -> Value {
+    json!({ "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } })
 }
 
 fn with(pointer: &str, key: &str, value: Value) -> Value {
@@ -99,7 +116,7 @@ fn what_ends_a_drain_from_outside_is_taken_out_and_said() {
     let pod: Value = serde_json::from_str(&body.manifest).unwrap();
     let left = pod["spec"]["containers"][0].as_object().unwrap();
     let left: Vec<&str> = left.keys().map(String::as_str).collect();
-    assert_eq!(left, ["image", "name", "readinessProbe", "volumeMounts"]);
+    assert_eq!(left, ["image", "name", "readinessProbe", "securityContext", "volumeMounts"]);
 }
 
 #[test]
@@ -116,7 +133,7 @@ fn a_restart_policy_that_ends_is_kept_and_always_is_not() {
 
 #[test]
 fn every_claim_is_mounted_or_named_in_discard() {
-    let unmounted = json!({ "spec": { "containers": [{ "name": "drain", "image": "i" }] } });
+    let unmounted = with("/spec/containers/0", "volumeMounts", json!([]));
     assert_eq!(make(&unmounted).unwrap_err().field, "spec.containers[*].volumeMounts");
     assert!(make_with(&unmounted, &["data".to_owned()], &[]).is_ok());
     assert_eq!(make_with(&unmounted, &["logs".to_owned()], &[]).unwrap_err().field, "discard");
@@ -158,6 +175,7 @@ fn what_a_template_may_not_carry_is_refused_by_its_field() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table with a line for each road")]
 fn more_than_the_set_has_is_refused_unless_granted() {
     let container = "/spec/containers/0";
     let volumes = |source: Value| with("/spec", "volumes", json!([source]));
@@ -168,7 +186,12 @@ fn more_than_the_set_has_is_refused_unless_granted() {
             json!([{ "name": "A", "valueFrom": { key: { "name": "n", "key": "k" } } }]),
         )
     };
-    let security = |value: Value| with(container, "securityContext", value);
+    let security = |key: &str, value: Value| {
+        let mut context = hardened();
+        context[key] = value;
+        with(container, "securityContext", context)
+    };
+    let csi = json!({ "name": "v", "csi": { "driver": "d", "volumeAttributes": { "a": "b" } } });
     for (template, kind, name) in [
         (with("/spec", "serviceAccountName", json!("a")), "serviceAccount", "a"),
         (with("/spec", "imagePullSecrets", json!([{ "name": "n" }])), "secret", "n"),
@@ -205,13 +228,51 @@ fn more_than_the_set_has_is_refused_unless_granted() {
         (env("configMapKeyRef"), "configMap", "n"),
         (with(container, "envFrom", json!([{ "secretRef": { "name": "n" } }])), "secret", "n"),
         (with(container, "ports", json!([{ "containerPort": 1, "hostPort": 1 }])), "hostPort", "1"),
-        (security(json!({ "privileged": true })), "privilege", "privileged"),
-        (security(json!({ "runAsUser": 0 })), "privilege", "root"),
-        (security(json!({ "capabilities": { "add": ["NET_ADMIN"] } })), "capability", "NET_ADMIN"),
+        (security("privileged", json!(true)), "privilege", "privileged"),
+        (security("runAsUser", json!(0)), "privilege", "root"),
         (
-            security(json!({ "seccompProfile": { "type": "Unconfined" } })),
+            security("allowPrivilegeEscalation", json!(true)),
+            "privilege",
+            "allowPrivilegeEscalation",
+        ),
+        (
+            security("capabilities", json!({ "drop": ["ALL"], "add": ["NET_ADMIN"] })),
+            "capability",
+            "NET_ADMIN",
+        ),
+        (
+            security("seccompProfile", json!({ "type": "Unconfined" })),
             "privilege",
             "seccompProfile-Unconfined",
+        ),
+        (security("capabilities", Value::Null), "capability", "default-set"),
+        (
+            security("allowPrivilegeEscalation", Value::Null),
+            "privilege",
+            "allowPrivilegeEscalation",
+        ),
+        (with("/spec/securityContext", "runAsNonRoot", Value::Null), "privilege", "root"),
+        (
+            with("/spec/securityContext", "seccompProfile", Value::Null),
+            "privilege",
+            "seccompProfile-none",
+        ),
+        (with("/spec", "automountServiceAccountToken", Value::Null), "token", "automounted"),
+        (with("/spec", "hostUsers", json!(true)), "host", "hostUsers"),
+        (with("/spec", "shareProcessNamespace", json!(true)), "host", "shareProcessNamespace"),
+        (
+            with("/metadata", "annotations", json!({ "iam/role": "admin" })),
+            "annotation",
+            "iam/role=admin",
+        ),
+        (
+            with(
+                container,
+                "readinessProbe",
+                json!({ "httpGet": { "host": "10.0.0.1", "port": 1 } }),
+            ),
+            "host",
+            "10.0.0.1",
         ),
     ] {
         let rejection = make(&template).unwrap_err();
@@ -219,6 +280,10 @@ fn more_than_the_set_has_is_refused_unless_granted() {
         assert_eq!(rejection.mend, ask.mend(), "{}", rejection.field);
         make_with(&template, &[], &[ask]).unwrap();
     }
+    let attribute = Ask { kind: "csi", name: "d/a=b".to_owned() };
+    let driver = Ask { kind: "csi", name: "d".to_owned() };
+    assert!(make_with(&volumes(csi.clone()), &[], std::slice::from_ref(&driver)).is_err());
+    make_with(&volumes(csi), &[], &[driver, attribute]).unwrap();
 }
 
 #[test]

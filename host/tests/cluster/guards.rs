@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("guards::a_failed_drain_keeps_the_claim", failed),
     test("guards::a_drain_without_proof_keeps_the_claim", without_proof),
     test("guards::a_drain_pod_that_is_all_that_holds_the_data_is_kept", holds_the_data),
+    test("guards::a_drain_pod_outlives_a_set_that_takes_its_claims_along", set_deleted),
     test("guards::a_claim_deleted_by_a_person_goes_when_it_is_drained", deleted_by_a_person),
     test("guards::a_seal_outlasts_eviction_and_scale_up", seal),
 ];
@@ -121,12 +122,24 @@ fn holds_the_data(site: &Site<'_>) -> Result<()> {
         pod["status"]["phase"] == "Failed"
     })?;
     site.told("web", "PodHoldsData", &["data-web-1", "copy the data out"])?;
-    stays("the drain pod is not deleted", QUIET, || {
-        let (pod, claim) = (site.pod("web-1")?.unwrap_or_default(), site.claim("data-web-1")?);
-        let metadata = &pod["metadata"];
-        let kept = metadata["uid"] == drain.as_str() && metadata["deletionTimestamp"].is_null();
-        Ok(found_if(kept && claim.is_some(), || metadata.to_string()))
-    })
+    drain_pod_stays(site, &drain)
+}
+
+/// I3: the set is deleted while an ordinal is drained, and the garbage collector deletes the claims with it. From then on the drain pod is
+/// all that holds the data.
+fn set_deleted(site: &Site<'_>) -> Result<()> {
+    let store = Store::exec(&json!({ "script": gate() }));
+    site.start(&store.with_claims_that_go_with_it())?;
+    site.scale("web", 1)?;
+    let drain = uid(&site.drains("web-1", 1)?)?;
+    let set = site.path("apps/v1", "statefulsets", "web");
+    site.world.api.delete(&set, &json!({ "propagationPolicy": "Background" }))?;
+    eventually("the claim is being deleted", SOON, || {
+        let claim = site.claim("data-web-1")?.context("the claim is gone")?;
+        let going = !claim["metadata"]["deletionTimestamp"].is_null();
+        Ok(found_if(going, || claim["metadata"].to_string()))
+    })?;
+    drain_pod_stays(site, &drain)
 }
 
 /// I3: a person deleted the claim while it was drained, and the drain goes on to its end.
@@ -135,14 +148,19 @@ fn deleted_by_a_person(site: &Site<'_>) -> Result<()> {
     site.scale("web", 1)?;
     let drain = uid(&site.drains("web-1", 1)?)?;
     site.delete("persistentvolumeclaims", "data-web-1")?;
-    stays("the drain goes on", QUIET, || {
-        let pod = site.pod("web-1")?.unwrap_or_default();
-        let metadata = &pod["metadata"];
-        let kept = metadata["uid"] == drain.as_str() && metadata["deletionTimestamp"].is_null();
-        Ok(found_if(kept && site.claim("data-web-1")?.is_some(), || metadata.to_string()))
-    })?;
+    drain_pod_stays(site, &drain)?;
     site.open_gate("web-1")?;
     site.gone("data-web-1", "web-1")
+}
+
+/// Watches for a while that nobody deletes the drain pod of `data-web-1`, and that it holds its claim.
+fn drain_pod_stays(site: &Site<'_>, drain_uid: &str) -> Result<()> {
+    stays("the drain pod is not deleted", QUIET, || {
+        let (pod, claim) = (site.pod("web-1")?.unwrap_or_default(), site.claim("data-web-1")?);
+        let metadata = &pod["metadata"];
+        let kept = metadata["uid"] == drain_uid && metadata["deletionTimestamp"].is_null();
+        Ok(found_if(kept && claim.is_some(), || metadata.to_string()))
+    })
 }
 
 /// I1 and I2: between seal and deletion the name stays held, whatever is done to pod and set; then the passage goes on.
@@ -166,6 +184,8 @@ fn seal(site: &Site<'_>) -> Result<()> {
     })?;
     same_claim(site, "data-web-1", &claim)?;
     obstacle.take_away()?;
+    // By now the host waits longer and longer between its tries. A change of the set makes it look at once.
+    site.annotate("web", "example.org/obstacle", Some("gone"))?;
     site.member_runs("web-1")?;
     let fresh = site.claim_uid("data-web-1")?;
     ensure!(fresh != claim, "the member came back to a claim that was drained");
@@ -184,7 +204,7 @@ impl<'a> Obstacle<'a> {
     const BINDINGS: &'static str =
         "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
 
-    /// Puts it up, and waits until the API server heeds it.
+    /// Puts it up, and waits until it stands.
     fn put(site: &'a Site<'a>) -> Result<Self> {
         let name = &site.namespace;
         let rule = json!({
@@ -212,21 +232,28 @@ impl<'a> Obstacle<'a> {
         });
         site.world.api.create(Self::POLICIES, &policy)?;
         site.world.api.create(Self::BINDINGS, &binding)?;
-        let claim = site.path("v1", "persistentvolumeclaims", "data-web-1?dryRun=All");
-        eventually("the API server deletes no claim", SOON, || {
-            Ok(match site.world.api.delete(&claim, &json!({ "dryRun": ["All"] })) {
-                Err(error) if format!("{error:#}").contains(Self::WORDS) => Look::Found(()),
-                other => Look::NotYet(format!("{other:?}")),
-            })
-        })?;
-        Ok(Self { site })
+        let obstacle = Self { site };
+        eventually("the API server deletes no claim", SOON, || obstacle.stands(true))?;
+        Ok(obstacle)
     }
 
+    /// Takes it away, and waits until it is gone.
     fn take_away(self) -> Result<()> {
         for kind in [Self::BINDINGS, Self::POLICIES] {
             let path = format!("{kind}/{}", self.site.namespace);
             self.site.world.api.delete(&path, &Value::Null).context("taking it away")?;
         }
-        Ok(())
+        eventually("the API server deletes claims again", SOON, || self.stands(false))
+    }
+
+    /// Looks whether a claim would be deleted, which the API server heeds some time after it was told.
+    fn stands(&self, expected: bool) -> Result<Look<()>> {
+        let claim = self.site.path("v1", "persistentvolumeclaims", "data-web-1?dryRun=All");
+        let tried = self.site.world.api.delete(&claim, &json!({ "dryRun": ["All"] }));
+        let refused = match &tried {
+            Ok(_) => false,
+            Err(error) => format!("{error:#}").contains(Self::WORDS),
+        };
+        Ok(found_if(refused == expected, || format!("{tried:?}")))
     }
 }

@@ -9,12 +9,19 @@ pub(crate) struct Store {
     replicas: u32,
     templates: Vec<&'static str>,
     annotations: Map<String, Value>,
+    when_deleted: &'static str,
 }
 
 impl Store {
     /// A set `web` with two members, one volume each, and nothing of tidegate.
     pub(crate) fn bare() -> Self {
-        Self { name: "web", replicas: 2, templates: vec!["data"], annotations: Map::new() }
+        Self {
+            name: "web",
+            replicas: 2,
+            templates: vec!["data"],
+            annotations: Map::new(),
+            when_deleted: "Retain",
+        }
     }
 
     /// A set that the library policy `exec` drains with this config.
@@ -33,6 +40,12 @@ impl Store {
     /// The same with these claim templates.
     pub(crate) fn with_volumes(mut self, templates: &[&'static str]) -> Self {
         self.templates = templates.to_vec();
+        self
+    }
+
+    /// The same with claims that go when the set goes.
+    pub(crate) fn with_claims_that_go_with_it(mut self) -> Self {
+        self.when_deleted = "Delete";
         self
     }
 
@@ -89,6 +102,10 @@ impl Store {
                 "serviceName": self.name,
                 "replicas": self.replicas,
                 "podManagementPolicy": "Parallel",
+                "persistentVolumeClaimRetentionPolicy": {
+                    "whenScaled": "Retain",
+                    "whenDeleted": self.when_deleted,
+                },
                 "selector": { "matchLabels": { "app": self.name } },
                 "template": {
                     "metadata": { "labels": { "app": self.name } },

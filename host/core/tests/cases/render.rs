@@ -82,6 +82,7 @@ fn action(action: &Action) -> String {
             format!("create the drain pod, claims {}, owner {}", claims.join(" "), body.owner)
         }
         Action::Seal(pod) => format!("seal pod {}", object(pod)),
+        Action::Fence(claim) => format!("fence claim {}", object(claim)),
         Action::DeleteClaim(claim) => {
             let how = match claim.propagation() {
                 Propagation::Background => "in the background",
