@@ -154,3 +154,54 @@ impl Memory {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::{
+        Seat, Set, View,
+        seen::{Life, WhenScaled},
+        settings::{self, PodManagement},
+    };
+
+    use super::*;
+
+    fn seen(annotations: &[(&str, &str)]) -> Seen {
+        let annotations =
+            annotations.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let set = Set {
+            namespace: "ns".into(),
+            name: "web".into(),
+            uid: "uid".into(),
+            generation: 1,
+            start: 0,
+            replicas: 2,
+            templates: vec!["data".into()],
+            when_scaled: WhenScaled::Retain,
+            life: Life::Lives,
+            stewardship: settings::parse(&annotations, PodManagement::OrderedReady),
+        };
+        let seats = [0, 1].map(|number| (Ordinal(number), Seat::default())).into();
+        Seen { view: View::Cached, set, seats }
+    }
+
+    fn freed(memory: &Memory, mut seen: Seen, acquaintance: Acquaintance) -> usize {
+        memory.complete(&mut seen, acquaintance, TimeMs(0));
+        seen.seats.values().filter(|seat| seat.freed_by_us).count()
+    }
+
+    #[test]
+    fn a_host_that_comes_late_wakes_the_controllers_of_its_own_sets_once() {
+        let memory = Memory::default();
+        let ours = || seen(&[(settings::POLICY, "library:exec")]);
+        assert_eq!(freed(&memory, ours(), Acquaintance::Late), 2);
+        memory.done("uid", &Action::Touch);
+        assert_eq!(freed(&memory, ours(), Acquaintance::Late), 0);
+    }
+
+    #[test]
+    fn sets_of_others_and_sets_seen_from_the_start_are_not_woken() {
+        assert_eq!(freed(&Memory::default(), seen(&[]), Acquaintance::Late), 0);
+        let ours = seen(&[(settings::POLICY, "library:exec")]);
+        assert_eq!(freed(&Memory::default(), ours, Acquaintance::FromTheStart), 0);
+    }
+}

@@ -5,8 +5,12 @@ mod world;
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Answer, Drain, Ending, Holder, Ordinal, Reason, Record, Seat, Seen, View, plan::plan,
-    proof::Proof, safety,
+    Action, Answer, Drain, Ending, Holder, Ordinal, Reason, Record, Seat, Seen, View,
+    check::check,
+    plan::plan,
+    proof::Proof,
+    safety,
+    seen::{Deletion, Life, Stewardship},
 };
 
 const TWO: Ordinal = Ordinal(2);
@@ -64,6 +68,38 @@ fn a_sealed_pod_is_not_deleted() {
     assert!(safety::no_pod_delete(&seat, &drain).is_some());
     let unsealed = Drain { sealed: false, ..drain };
     assert_eq!(safety::no_pod_delete(&seat, &unsealed), None);
+}
+
+/// `whenDeleted: Delete`: the set is gone, and the collector has not come yet.
+#[test]
+fn a_drain_pod_is_kept_while_its_claim_is_about_to_go_with_the_set() {
+    let (mut seen, mut seat, drain) = sealed();
+    let drain = Drain { sealed: false, ending: Ending::NotEnded, ..drain };
+    seat.claims.values_mut().for_each(|claim| claim.deletion = Deletion::Impending);
+    seat.holder = Holder::Drain(Box::new(drain));
+    seen.seats.insert(TWO, seat);
+    for life in [Life::Terminating, Life::Gone] {
+        seen.set.life = life;
+        seen.set.stewardship = Stewardship::NotOurs;
+        let plan = plan(&seen, &BTreeMap::new(), world::NOW);
+        assert!(plan.steps.is_empty(), "{plan:?}");
+        assert!(matches!(plan.reports[0].reason, Reason::PodHoldsData { .. }));
+    }
+}
+
+/// A claim that is about to go is not deleted yet: the seal stays.
+#[test]
+fn a_seal_is_not_taken_off_for_a_claim_that_is_only_about_to_go() {
+    let (mut seen, mut seat, _) = sealed();
+    seat.claims.values_mut().for_each(|claim| claim.deletion = Deletion::Impending);
+    seen.seats.insert(TWO, seat);
+    seen.set.life = Life::Gone;
+    seen.set.stewardship = Stewardship::NotOurs;
+    let complete = BTreeMap::from([(TWO, complete())]);
+    let plan = plan(&seen, &complete, world::NOW);
+    let actions: Vec<&Action> = plan.actions().map(|(_, action)| action).collect();
+    assert!(matches!(actions[..], [Action::DeleteClaim(_)]), "{plan:?}");
+    assert_eq!(check(&seen, &complete, &plan), Ok(()));
 }
 
 #[test]

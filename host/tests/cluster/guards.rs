@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::site::{QUIET, Site, gate, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, test};
-use crate::wait::{Look, SOON, eventually, found_if, stays};
+use crate::wait::{SOON, eventually, found_if, stays};
 
 pub(crate) const TESTS: &[Test] = &[
     test("guards::a_claim_that_was_never_enrolled_is_kept", never_enrolled),
@@ -233,7 +233,9 @@ impl<'a> Obstacle<'a> {
         site.world.api.create(Self::POLICIES, &policy)?;
         site.world.api.create(Self::BINDINGS, &binding)?;
         let obstacle = Self { site };
-        eventually("the API server deletes no claim", SOON, || obstacle.stands(true))?;
+        eventually("the API server deletes no claim", SOON, || {
+            Ok(found_if(obstacle.stands(), || "a claim that would be deleted".to_owned()))
+        })?;
         Ok(obstacle)
     }
 
@@ -243,17 +245,15 @@ impl<'a> Obstacle<'a> {
             let path = format!("{kind}/{}", self.site.namespace);
             self.site.world.api.delete(&path, &Value::Null).context("taking it away")?;
         }
-        eventually("the API server deletes claims again", SOON, || self.stands(false))
+        eventually("the API server deletes claims again", SOON, || {
+            Ok(found_if(!self.stands(), || "a claim that would be kept".to_owned()))
+        })
     }
 
-    /// Looks whether a claim would be deleted, which the API server heeds some time after it was told.
-    fn stands(&self, expected: bool) -> Result<Look<()>> {
+    /// Whether it stands: the API server heeds it, and that it is gone, some time after it was told.
+    fn stands(&self) -> bool {
         let claim = self.site.path("v1", "persistentvolumeclaims", "data-web-1?dryRun=All");
         let tried = self.site.world.api.delete(&claim, &json!({ "dryRun": ["All"] }));
-        let refused = match &tried {
-            Ok(_) => false,
-            Err(error) => format!("{error:#}").contains(Self::WORDS),
-        };
-        Ok(found_if(refused == expected, || format!("{tried:?}")))
+        tried.is_err_and(|error| format!("{error:#}").contains(Self::WORDS))
     }
 }
