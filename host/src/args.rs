@@ -45,9 +45,6 @@ pub struct RunArgs {
     /// hundreds.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
-    /// How many calls of policies run at once; by default as many as there are processors.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub policy_calls: Option<u16>,
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use tidegate_core::{
-    Answer, Ordinal, Question, Seat, Settings, TimeMs,
+    Answer, Ordinal, Question, Seat, Seen, Settings, TimeMs,
     seen::{Holder, Stewardship},
     settings,
 };
@@ -45,6 +45,18 @@ pub async fn ask(
         answers.insert(ordinal, answer);
     }
     answers
+}
+
+/// Fetches and compiles what will be asked, so that nothing but microseconds of asking lies between a reading and the writes that are decided
+/// on it. What goes wrong here is told when the policy is asked.
+pub async fn fetch(host: &Host, seen: &Seen) {
+    let Stewardship::Ours(settings) = &seen.set.stewardship else {
+        return;
+    };
+    let found = host.modules.find(&host.cluster, &seen.set.namespace, &settings.policy).await;
+    if let Err(Unavailable::Gone(what) | Unavailable::Fault(what)) = found {
+        tracing::debug!(namespace = seen.set.namespace, set = seen.set.name, "{what}");
+    }
 }
 
 struct Asked<'a> {
@@ -180,7 +192,7 @@ impl Asked<'_> {
             Ok(marks) => marks,
             Err(why) => return self.fault(why),
         };
-        let found = self.host.modules.find_again(&self.host.cluster, &marks);
+        let found = self.host.modules.find_again(&self.host.cluster, &set.namespace, &marks);
         let module = match found.await {
             Ok(module) => module,
             Err(Unavailable::Gone(what)) => return Answer::ModuleGone(what),

@@ -1,9 +1,10 @@
 //! The clients, and what is read from the API server itself.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use http::Request;
 use kube::{Api, Client, Config, api::ListParams, config::KubeConfigOptions};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -14,6 +15,10 @@ use crate::{
 /// How long a single request may take before its outcome counts as unknown, in seconds: above the API server's own limit for slow
 /// admission (30 s for a webhook) nothing is gained by waiting.
 const REQUEST_DEADLINE_SECS: u64 = 30;
+
+/// How many objects one page of a list brings. A page is held as it was received, some 30 kB an object, until it is trimmed; many sets are read
+/// at once, and a namespace may hold thousands of pods.
+const PAGE_SIZE: u32 = 200;
 
 /// The API server, through clients that never retry by themselves: a request that is sent again minutes later is one that was decided on
 /// facts of minutes ago. The loop that decides is the only retry.
@@ -72,16 +77,15 @@ impl Cluster {
         );
         let claims: Api<ClaimObject> = Api::namespaced(self.client(), namespace);
         let pods: Api<PodObject> = Api::namespaced(self.client(), namespace);
-        let list = ListParams::default();
         let what = |kind: &str| format!("reading {kind} of {namespace}/{set}");
         let (set, claims, pods) = futures::try_join!(
             within(what("the set"), sets.get_opt(set)),
-            within(what("the claims"), claims.list(&list)),
-            within(what("the pods"), pods.list(&list)),
+            within(what("the claims"), every(&claims)),
+            within(what("the pods"), every(&pods)),
         )?;
         let set = set.map(serde_json::to_value).transpose();
         let set = set.map_err(|error| Error::Malformed(error.to_string()))?;
-        Ok(Reading { set, claims: claims.items, pods: pods.items })
+        Ok(Reading { set, claims, pods })
     }
 
     /// The ConfigMap of that name, if there is one.
@@ -104,6 +108,23 @@ impl Cluster {
     /// Where it is refused, or not answered in time.
     pub async fn write(&self, what: String, request: Request<Vec<u8>>) -> Result<Value, Error> {
         within(what, self.client.request::<Value>(request)).await
+    }
+}
+
+/// Everything the collection holds, as of one moment: the pages of a list are one snapshot.
+async fn every<K>(api: &Api<K>) -> Result<Vec<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut all = Vec::new();
+    let mut params = ListParams::default().limit(PAGE_SIZE);
+    loop {
+        let page = api.list(&params).await?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(all),
+        }
     }
 }
 

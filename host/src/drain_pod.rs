@@ -124,11 +124,19 @@ impl Maker<'_> {
         let own: BTreeSet<String> = self.claims.keys().cloned().collect();
         let annotations = metadata.get("annotations").and_then(Value::as_object);
         let asked = asks_of_annotations(annotations).into_iter().chain(asks(spec, &own));
-        let extra = asked.into_iter().find(|(ask, _)| !self.allowed.contains(ask));
+        let mut asked = asked;
+        let extra = asked.find(|(ask, _)| !self.allowed.contains(ask) && !self.allows_key_of(ask));
         match extra {
             None => Ok(()),
             Some((ask, field)) => Err(Rejection::new(field, ask.mend())),
         }
+    }
+
+    /// A value may hold what no grant can be written with, so a grant of the key alone stands for every value.
+    fn allows_key_of(&self, ask: &Ask) -> bool {
+        let key = ask.name.split_once('=').map(|(key, _)| key.to_owned());
+        let has_value = matches!(ask.kind, "annotation" | "csi");
+        has_value && key.is_some_and(|name| self.allowed.contains(&Ask { kind: ask.kind, name }))
     }
 
     fn identity(&self, spec: &mut Map<String, Value>) {

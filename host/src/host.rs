@@ -191,9 +191,11 @@ fn bygone(namespace: &str, marks: &Marks) -> SetObject {
         deletion_timestamp: Some(Time(clock::timestamp())),
         ..ObjectMeta::default()
     };
+    // The owner comes first, as it does among a set's own templates.
+    let others = marks.claims.keys().filter(|name| **name != marks.owner);
     let spec = SetSpec {
         replicas: Some(0),
-        volume_claim_templates: marks.claims.keys().map(template).collect(),
+        volume_claim_templates: std::iter::once(&marks.owner).chain(others).map(template).collect(),
         ..SetSpec::default()
     };
     SetObject { metadata, spec }

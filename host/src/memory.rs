@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidegate_core::{
-    Action, Ordinal, Seen, TimeMs, backoff,
+    Action, Ordinal, Seat, Seen, TimeMs, backoff,
     seen::{Holder, Stewardship},
 };
 
@@ -18,6 +18,9 @@ const SAID_MAX: usize = 256;
 const FAULT_LONGEST_MS: u64 = 30_000;
 /// How many sets that are gone are remembered before they are looked for: looking costs a pass over all sets.
 const GONE_MAX: usize = 64;
+
+/// The code of [`tidegate_core::Reason::WriteRefused`].
+const REFUSED: &str = "WriteRefused";
 
 /// What is remembered, by the set's UID.
 #[derive(Debug, Default)]
@@ -50,6 +53,8 @@ impl Memory {
         let first = !sets.contains_key(&seen.set.uid);
         let memory = sets.entry(seen.set.uid.clone()).or_default();
         let ours = matches!(seen.set.stewardship, Stewardship::Ours(_));
+        memory.orphan_since.retain(|ordinal, _| seen.seats.contains_key(ordinal));
+        memory.faults.retain(|ordinal, _| seen.seats.contains_key(ordinal));
         for (ordinal, seat) in &mut seen.seats {
             let wanted = seen.set.wants(*ordinal);
             match &seat.holder {
@@ -76,10 +81,11 @@ impl Memory {
         }
     }
 
-    /// That this was done: a set that was touched need not be touched again for any name that is free.
-    pub fn done(&self, set_uid: &str, action: &Action) {
-        if let (Action::Touch, Some(memory)) = (action, self.sets().get_mut(set_uid)) {
-            memory.held.clear();
+    /// That this was done: a set that was touched need not be touched again for the names that were free by then.
+    pub fn done(&self, seen: &Seen, action: &Action) {
+        if let (Action::Touch, Some(memory)) = (action, self.sets().get_mut(&seen.set.uid)) {
+            let is_free = |seat: &Seat| seat.holder == Holder::Nobody;
+            memory.held.retain(|ordinal| !seen.seats.get(ordinal).is_none_or(is_free));
         }
     }
 
@@ -137,7 +143,9 @@ impl Memory {
         still: &BTreeSet<(Option<Ordinal>, &'static str)>,
     ) {
         if let Some(memory) = self.sets().get_mut(set_uid) {
-            memory.said.retain(|key, _| still.contains(key));
+            // What was refused is told where it happens, and is over when a pass goes through.
+            let refused = |code: &str| code == REFUSED && memory.failures > 0;
+            memory.said.retain(|key, _| still.contains(key) || refused(key.1));
         }
     }
 
@@ -158,7 +166,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use tidegate_core::{
-        Seat, Set, View,
+        Set, View,
         seen::{Life, WhenScaled},
         settings::{self, PodManagement},
     };
@@ -194,7 +202,7 @@ mod tests {
         let memory = Memory::default();
         let ours = || seen(&[(settings::POLICY, "library:exec")]);
         assert_eq!(freed(&memory, ours(), Acquaintance::Late), 2);
-        memory.done("uid", &Action::Touch);
+        memory.done(&ours(), &Action::Touch);
         assert_eq!(freed(&memory, ours(), Acquaintance::Late), 0);
     }
 

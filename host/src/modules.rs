@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use crate::{
     cluster::Cluster,
     marks::Marks,
-    policy::{Digest, Module, Pinning, Policies, PolicyRef, source},
+    policy::{Digest, LoadError, Module, Pinning, Policies, PolicyRef, source},
 };
 
 /// The policies, and where they come from.
@@ -89,8 +89,16 @@ impl Modules {
     pub async fn find_again(
         &self,
         cluster: &Cluster,
+        namespace: &str,
         marks: &Marks,
     ) -> Result<Module, Unavailable> {
+        // The marks are as trustworthy as whoever may write pods of that namespace, who need not be allowed to read others.
+        if marks.policy_namespace != namespace && marks.policy_namespace != self.own_namespace {
+            return Err(Unavailable::Gone(format!(
+                "the drain pod's marks name a ConfigMap of namespace {:?}, where no policy of this set can be",
+                marks.policy_namespace
+            )));
+        }
         let digest: Digest = marks.digest.parse().map_err(|_| {
             Unavailable::Gone(format!("the drain pod's mark {:?} is no digest", marks.digest))
         })?;
@@ -100,8 +108,8 @@ impl Modules {
         match PolicyRef::parse(&marks.policy, Pinning::Required) {
             Ok(PolicyRef::ConfigMap { name, key, .. }) => {
                 let (namespace, key) = (&marks.policy_namespace, key.as_deref());
-                let found = self.fetch(cluster, namespace, &name, key, Some(&digest)).await?;
-                Ok(found.module)
+                let found = self.fetch(cluster, namespace, &name, key, Some(&digest)).await;
+                Ok(found?.module)
             }
             Ok(PolicyRef::Library { .. }) | Err(_) => Err(Unavailable::Gone(format!(
                 "the drain pod's mark {:?} names no ConfigMap",
@@ -136,7 +144,9 @@ impl Modules {
             .map_err(|error| Unavailable::Gone(format!("ConfigMap {namespace}/{name}: {error}")))?;
         let loaded = self.policies.load(digest, bytes).await.map_err(|error| {
             let what = format!("ConfigMap {namespace}/{name}, entry {key}: {error}");
-            if error.is_host() { Unavailable::Fault(what) } else { Unavailable::Gone(what) }
+            // A component that breaks a limit of compiling may pass it on a machine that is less busy.
+            let may_pass = error.is_host() || matches!(error, LoadError::CompileLimits(_));
+            if may_pass { Unavailable::Fault(what) } else { Unavailable::Gone(what) }
         })?;
         Ok(found(loaded, Some(&key)))
     }

@@ -48,7 +48,10 @@ pub fn observe(objects: &Objects<'_>, view: View) -> Result<Seen, Error> {
                 continue;
             };
             let seat = seats.entry(ordinal).or_default();
-            seat.record = seat.record.take().or_else(|| record(&claim.metadata));
+            // The first template's claim owns the drain pods, and bears the record.
+            if set.templates.first() == Some(template) {
+                seat.record = record(&claim.metadata);
+            }
             seat.claims.insert(template.clone(), self::claim(claim, &set, objects.other_set));
         }
     }
@@ -249,11 +252,16 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
     if marks.ordinal != ordinal.0 {
         return Err(format!("its marks name ordinal {}", marks.ordinal));
     }
-    let owner_uid = marks.claims.get(&marks.owner);
-    if owner_uid.map(String::as_str) != controller(meta, "PersistentVolumeClaim") {
+    let owner_uid = marks.claims.get(&marks.owner).map(String::as_str);
+    if owner_uid.is_none() || owner_uid != controller(meta, "PersistentVolumeClaim") {
         return Err("it is not owned by the claim that its marks name".to_owned());
     }
+    let mounted: Vec<String> = pod.claim_names().collect();
     for (template, uid) in &marks.claims {
+        let claim_name = name::claim(template, &set.name, ordinal);
+        if !mounted.contains(&claim_name) {
+            return Err(format!("it has no volume of claim {claim_name}, which its marks name"));
+        }
         // A claim that is gone has been deleted under this pod; one of another UID was never this pod's.
         match seat.claims.get(template) {
             Some(claim) if claim.uid != *uid && !is_sealed(pod) => {

@@ -15,6 +15,11 @@ use crate::{
 /// When to look again where an object had changed since it was read, in milliseconds: whoever changed it may do so again in the same breath.
 const AFTER_CONFLICT_MS: u64 = 50;
 
+/// How old a reading may be when another ordinal is acted on, in milliseconds. What is left is done by the next pass, which follows at once.
+const READING_MAX_MS: u64 = 1_000;
+/// When to look again at a drain pod whose set lives, in milliseconds: should the set go while its watch is being listed anew, no event tells.
+const LEFT_BEHIND_RECHECK_MS: u64 = 600_000;
+
 /// One pass. What the watches show says whether there is something to do; what is done is decided on a reading of its own.
 ///
 /// # Errors
@@ -25,8 +30,11 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
     let idle = plan(&glance, &ask::NO_ANSWERS, now);
     if idle.is_idle() && questions(&glance, now).is_empty() {
         host.reporter.waits(&host.memory, &glance, &idle);
+        host.memory.went_through(&glance.set.uid);
         return Ok(next(&idle, now));
     }
+    ask::fetch(&host, &glance).await;
+    let now = clock::now();
     match host.look(&set, now).await? {
         Some(sight) => pass(&host, &sight, now).await,
         None => Ok(Next::await_change()),
@@ -41,7 +49,7 @@ pub async fn reconcile_left_behind(pod: Arc<PodObject>, host: Arc<Host>) -> Resu
     let now = clock::now();
     match host.look_behind(&pod, now).await? {
         Some(sight) => pass(&host, &sight, now).await,
-        None => Ok(Next::await_change()),
+        None => Ok(Next::requeue(Duration::from_millis(LEFT_BEHIND_RECHECK_MS))),
     }
 }
 
@@ -49,9 +57,10 @@ async fn pass(host: &Host, sight: &Sight, now: TimeMs) -> Result<Next, Error> {
     let answers = ask::ask(host, sight, &questions(&sight.seen, now), now).await;
     let plan = plan(&sight.seen, &answers, now);
     check(&sight.seen, &answers, &plan)?;
-    carry_out(host, sight, &plan, now).await?;
+    let carried = carry_out(host, sight, &plan, now).await;
 
     host.reporter.waits(&host.memory, &sight.seen, &plan);
+    carried?;
     host.memory.went_through(&sight.seen.set.uid);
     // What was written may have made the next step possible, and the watch may be slow to tell.
     Ok(if plan.is_idle() { next(&plan, now) } else { Next::requeue(Duration::ZERO) })
@@ -84,14 +93,17 @@ async fn carry_out(host: &Host, sight: &Sight, plan: &Plan, now: TimeMs) -> Resu
     let of =
         act::Of { namespace: &set.namespace, set: &set.name, set_uid: &set.uid, stamp: &stamp };
     let mut failure = None;
-    for (ordinal, steps) in &plan.steps {
+    for (at, (ordinal, steps)) in plan.steps.iter().rev().enumerate() {
+        if at > 0 && clock::now().0.saturating_sub(now.0) > READING_MAX_MS {
+            break;
+        }
         for step in steps {
             if let Err(error) = act::act(&host.cluster, of, &step.action).await {
                 host.reporter.refused(&host.memory, &sight.seen, *ordinal, &error);
                 failure = Some(error);
                 break;
             }
-            host.memory.done(&set.uid, &step.action);
+            host.memory.done(&sight.seen, &step.action);
             if let Some(change) = &step.change {
                 host.reporter.changed(&sight.seen, *ordinal, change);
             }

@@ -90,6 +90,11 @@ impl Asks {
                 self.add(kind, name, format!("spec.{field}"));
             }
         }
+        // The account may say that no token is mounted, and a pod that says `true` has the last word.
+        if spec.get("automountServiceAccountToken").and_then(Value::as_bool) == Some(true) {
+            let field = "spec.automountServiceAccountToken".to_owned();
+            self.add("token", "automounted-always", field);
+        }
         for (at, secret) in list(spec.get("imagePullSecrets")).enumerate() {
             let name = text(secret, "name").unwrap_or_default();
             self.add("secret", name, format!("spec.imagePullSecrets[{at}].name"));

@@ -22,6 +22,10 @@ const REASON_MAX_BYTES: usize = 512;
 /// Bytes of a trap's backtrace; it goes into the log.
 const BACKTRACE_MAX_BYTES: usize = 4 * 1024;
 
+/// How many calls run at once on a machine with many processors. Each may take the memory of one call, and all of them together must fit
+/// into the container's limit beside the host itself.
+const CALLS_MAX: usize = 4;
+
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Called<T> {
@@ -120,7 +124,7 @@ impl Runtime {
         log_import::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
         let ticker = Ticker::start(&engine)?;
         // A call is nothing but computing: more at once than processors only makes each of them slower by the clock.
-        let processors = thread::available_parallelism()?.get();
+        let processors = thread::available_parallelism()?.get().min(CALLS_MAX);
         Ok(Self { engine, linker, ticker, places: Arc::new(Semaphore::new(processors)) })
     }
 
