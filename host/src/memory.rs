@@ -34,6 +34,7 @@ struct SetMemory {
     orphan_since: BTreeMap<Ordinal, TimeMs>,
     faults: BTreeMap<Ordinal, u32>,
     failures: u32,
+    failed_until: TimeMs,
     said: BTreeMap<(Option<Ordinal>, &'static str), String>,
 }
 
@@ -104,18 +105,23 @@ impl Memory {
         }
     }
 
-    /// How many milliseconds to wait after this failure of a pass, which is one more in a row.
-    pub fn after_failure(&self, set_uid: &str) -> u64 {
+    /// How many milliseconds to wait after this failure of a pass. It is one more in a row only where the delay before it has passed: changes
+    /// of the set wake it earlier, and must not make the delay grow.
+    pub fn after_failure(&self, set_uid: &str, now: TimeMs) -> u64 {
         let mut sets = self.sets();
         let memory = sets.entry(set_uid.to_owned()).or_default();
-        memory.failures = memory.failures.saturating_add(1);
-        backoff::delay_ms(memory.failures)
+        if memory.failed_until <= now {
+            memory.failures = memory.failures.saturating_add(1);
+            memory.failed_until = now.after_ms(backoff::delay_ms(memory.failures));
+        }
+        memory.failed_until.remaining_ms(now).max(1)
     }
 
     /// That a pass went through.
     pub fn went_through(&self, set_uid: &str) {
         if let Some(memory) = self.sets().get_mut(set_uid) {
             memory.failures = 0;
+            memory.failed_until = TimeMs(0);
         }
     }
 
@@ -204,6 +210,16 @@ mod tests {
         assert_eq!(freed(&memory, ours(), Acquaintance::Late), 2);
         memory.done(&ours(), &Action::Touch);
         assert_eq!(freed(&memory, ours(), Acquaintance::Late), 0);
+    }
+
+    #[test]
+    fn being_woken_early_does_not_make_the_delay_grow() {
+        let memory = Memory::default();
+        assert_eq!(memory.after_failure("uid", TimeMs(10_000)), 1_000);
+        assert_eq!(memory.after_failure("uid", TimeMs(10_400)), 600);
+        assert_eq!(memory.after_failure("uid", TimeMs(11_000)), 2_000);
+        memory.went_through("uid");
+        assert_eq!(memory.after_failure("uid", TimeMs(11_001)), 1_000);
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub fn after_error<K: Resource<DynamicType = ()>>(
         tracing::debug!(namespace, name, "{error}");
         return Next::requeue(Duration::from_millis(AFTER_CONFLICT_MS));
     }
-    let delay_ms = host.memory.after_failure(uid);
+    let delay_ms = host.memory.after_failure(uid, clock::now());
     tracing::warn!(namespace, name, delay_ms, "{error}");
     Next::requeue(Duration::from_millis(delay_ms))
 }

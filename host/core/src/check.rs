@@ -85,6 +85,7 @@ fn rules(
             let free = seat.holder == Holder::Nobody && seat.freed_by_us;
             let rules = vec![
                 ("the name was freed by us", free),
+                ("no claim is being deleted", !seat.has_leaving_claim()),
                 ("the ordinal is wanted", is_live(seen, ordinal)),
             ];
             ("touching the set", rules)

@@ -124,7 +124,8 @@ impl Pass<'_> {
                 });
                 Outlook::acts(claims.map(|(_, claim)| enrol(claim)).collect())
             }
-            Holder::Nobody if wanted && self.seat.freed_by_us => {
+            // A claim that is still on its way out makes the controller back off once more, so the touch waits for it to be gone.
+            Holder::Nobody if wanted && self.seat.freed_by_us && !self.seat.has_leaving_claim() => {
                 Outlook::acts(vec![step(Action::Touch, Change::Touched)])
             }
             Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => Outlook::default(),

@@ -265,6 +265,12 @@ impl Seat {
         drain.claims.values().any(|uid| self.claim_of(uid).is_none_or(Claim::is_terminating))
     }
 
+    /// Whether a claim of the ordinal is being deleted.
+    #[must_use]
+    pub fn has_leaving_claim(&self) -> bool {
+        self.claims.values().any(Claim::is_terminating)
+    }
+
     /// Our drain pod, if it holds the name.
     #[must_use]
     pub fn drain(&self) -> Option<&Drain> {
