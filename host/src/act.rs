@@ -40,10 +40,10 @@ pub async fn act(cluster: &Cluster, of: Of<'_>, action: &Action) -> Result<(), E
 fn request(of: Of<'_>, action: &Action) -> (String, Built) {
     let ns = of.namespace;
     match action {
-        Action::Enrol(claim) => {
-            let labels = json!({ "labels": { marks::SET_UID: of.set_uid } });
-            (format!("enrolling claim {ns}/{}", claim.name), patch_claim(ns, claim, labels))
-        }
+        Action::Enrol { claim, anchor } => (
+            format!("enrolling claim {ns}/{}", claim.name),
+            patch_claim(ns, claim, enrolled(of, anchor.as_deref())),
+        ),
         Action::Note { claim, record } => {
             let note = json!({ "annotations": { marks::RECORD: marks::record_to_json(record) } });
             (
@@ -55,7 +55,8 @@ fn request(of: Of<'_>, action: &Action) -> (String, Built) {
             (format!("creating a drain pod of {ns}/{}", of.set), create_pod(ns, &body.manifest))
         }
         Action::Seal(pod) => {
-            let seal = json!({ "finalizers": [marks::SEAL] });
+            let note = json!({ marks::SEALED: pod.uid });
+            let seal = json!({ "finalizers": [marks::SEAL], "annotations": note });
             (format!("sealing pod {ns}/{}", pod.name), patch_pod(ns, pod, seal))
         }
         Action::DeleteClaim(claim) => {
@@ -72,6 +73,23 @@ fn request(of: Of<'_>, action: &Action) -> (String, Built) {
             (format!("deleting drain pod {ns}/{}", pod.name), delete_pod(ns, pod))
         }
         Action::Touch => (format!("touching set {ns}/{}", of.set), touch(of)),
+    }
+}
+
+/// Owners are merged by their UIDs, so that those that Kubernetes put there stay. An anchor neither controls the claim nor is held back by it.
+fn enrolled(of: Of<'_>, anchor: Option<&str>) -> Value {
+    let labels = json!({ marks::SET_UID: of.set_uid });
+    match anchor {
+        None => json!({ "labels": labels }),
+        Some(uid) => json!({
+            "labels": labels,
+            "ownerReferences": [{
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "name": of.namespace,
+                "uid": uid,
+            }],
+        }),
     }
 }
 
@@ -126,7 +144,10 @@ fn unseal(ns: &str, pod: &Target, outcome: Outcome) -> Built {
             "$deleteFromPrimitiveList/finalizers": finalizers,
             "annotations": { marks::DRAINED: at.0.to_string() },
         }),
-        Outcome::GivenBack => json!({ "$deleteFromPrimitiveList/finalizers": finalizers }),
+        Outcome::GivenBack => json!({
+            "$deleteFromPrimitiveList/finalizers": finalizers,
+            "annotations": { marks::SEALED: null },
+        }),
     };
     patch_pod(ns, pod, metadata)
 }

@@ -38,6 +38,9 @@ pub struct RunArgs {
     /// Accept `tidegate.dev/policy` without a digest. Whoever may edit the ConfigMap then decides what is deleted.
     #[arg(long)]
     pub allow_unpinned: bool,
+    /// Change nothing: send every write as a dry run, and say in events and in the log what it would have done.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Where to answer /healthz and /readyz.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

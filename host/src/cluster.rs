@@ -25,6 +25,16 @@ const PAGE_SIZE: u32 = 200;
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    effect: Effect,
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is carried out.
+    Real,
+    /// The API server answers as if it carried it out, admission and all, and keeps nothing of it.
+    DryRun,
 }
 
 /// What was read about one set, all of it after the call began.
@@ -42,21 +52,27 @@ impl Cluster {
     ///
     /// # Errors
     /// Where neither is there, or its credentials cannot be read.
-    pub async fn connect() -> anyhow::Result<Self> {
+    pub async fn connect(effect: Effect) -> anyhow::Result<Self> {
         let config = match std::env::var_os("KUBECONFIG") {
             Some(_) => Config::from_kubeconfig(&KubeConfigOptions::default()).await?,
             None => Config::incluster()?,
         };
-        Self::new(config)
+        Self::new(config, effect)
     }
 
     /// Clients for the cluster that this configuration names.
     ///
     /// # Errors
     /// Where its credentials cannot be read.
-    pub fn new(mut config: Config) -> anyhow::Result<Self> {
+    pub fn new(mut config: Config, effect: Effect) -> anyhow::Result<Self> {
         config.default_retry = false;
-        Ok(Self { client: Client::try_from(config)? })
+        Ok(Self { client: Client::try_from(config)?, effect })
+    }
+
+    /// What becomes of the writes.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
+        self.effect
     }
 
     /// The client for watches and events.
@@ -102,13 +118,38 @@ impl Cluster {
         within(format!("reading ConfigMap {namespace}/{name}"), maps.get_opt(name)).await
     }
 
+    /// The UID of a namespace, if it is there.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn namespace_uid(&self, namespace: &str) -> Result<Option<String>, Error> {
+        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client());
+        let found = namespaces.get_metadata_opt(namespace);
+        let found = within(format!("reading namespace {namespace}"), found).await?;
+        Ok(found.and_then(|it| it.metadata.uid))
+    }
+
     /// Sends one write, once.
     ///
     /// # Errors
     /// Where it is refused, or not answered in time.
     pub async fn write(&self, what: String, request: Request<Vec<u8>>) -> Result<Value, Error> {
+        let request = match self.effect {
+            Effect::Real => request,
+            Effect::DryRun => without_effect(request)
+                .map_err(|error| Error::Malformed(format!("{what}: {error}")))?,
+        };
         within(what, self.client.request::<Value>(request)).await
     }
+}
+
+fn without_effect(request: Request<Vec<u8>>) -> http::Result<Request<Vec<u8>>> {
+    let (parts, body) = request.into_parts();
+    let joint = if parts.uri.query().is_some() { '&' } else { '?' };
+    let uri = format!("{}{joint}dryRun=All", parts.uri);
+    let mut dry = Request::builder().method(parts.method).uri(uri).body(body)?;
+    *dry.headers_mut() = parts.headers;
+    Ok(dry)
 }
 
 /// Everything the collection holds, as of one moment: the pages of a list are one snapshot.

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::Store};
 use serde_json::Value;
-use tidegate_core::{Ordinal, Seen, TimeMs, View, name, seen::Life};
+use tidegate_core::{
+    Ordinal, Seen, TimeMs, View, name,
+    seen::{Anchorage, Life},
+};
 
 use crate::{
     clock,
@@ -112,7 +115,10 @@ impl Host {
         if fresh.meta().uid != set.meta().uid {
             return Ok(None);
         }
-        let seen = self.see(&fresh, &reading.claims, &reading.pods, now)?;
+        let mut seen = self.see(&fresh, &reading.claims, &reading.pods, now)?;
+        if anchors_any(&seen) {
+            seen.set.namespace_uid = self.cluster.namespace_uid(&namespace).await?;
+        }
         Ok(Some(Sight::new(seen, set_json, &fresh, reading.claims, reading.pods)))
     }
 
@@ -176,6 +182,13 @@ impl Host {
             Some(_) | None => Acquaintance::Late,
         }
     }
+}
+
+/// Whether a claim is to be anchored, which takes the namespace's UID. It is read for each such pass, because a claim whose only owner has a
+/// UID of before would be deleted by the garbage collector.
+fn anchors_any(seen: &Seen) -> bool {
+    let mut claims = seen.seats.values().flat_map(|seat| seat.claims.values());
+    seen.set.anchors() && claims.any(|claim| claim.anchorage == Anchorage::Loose)
 }
 
 /// A set that is gone, as far as the marks of its drain pod tell. It wants no ordinal and names no policy.

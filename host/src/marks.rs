@@ -9,6 +9,8 @@ use tidegate_core::{Record, TimeMs, record::Hold};
 pub const SET_UID: &str = "tidegate.dev/set-uid";
 /// The finalizer on a drain pod that has ended, while its claims are deleted.
 pub const SEAL: &str = "tidegate.dev/seal";
+/// The annotation that the host puts on a pod with its seal: the pod's UID. A finalizer without it was put there by somebody else.
+pub const SEALED: &str = "tidegate.dev/sealed";
 /// The annotation with the marks of a drain pod.
 pub const DRAIN: &str = "tidegate.dev/drain";
 /// The annotation that unsealing leaves on a drain pod whose claims were deleted: when, in milliseconds since 1970.
@@ -78,6 +80,8 @@ struct RecordJson {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     state: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    state_at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<HoldJson>,
 }
 
@@ -116,7 +120,7 @@ impl Marks {
 /// The record as an annotation's value.
 #[must_use]
 pub fn record_to_json(record: &Record) -> String {
-    let Record { set_uid, generation, attempt, not_before, state, hold } = record.clone();
+    let Record { set_uid, generation, attempt, not_before, state, state_at, hold } = record.clone();
     let json = RecordJson {
         version: VERSION,
         set_uid,
@@ -124,6 +128,7 @@ pub fn record_to_json(record: &Record) -> String {
         attempt,
         not_before_ms: not_before.map(|time| time.0),
         state,
+        state_at_ms: state_at.map(|time| time.0),
         hold: hold
             .map(|Hold { why, settings }| HoldJson { why, settings: format!("{settings:016x}") }),
     };
@@ -134,8 +139,16 @@ pub fn record_to_json(record: &Record) -> String {
 /// back-off and the policy's state, but no data.
 #[must_use]
 pub fn record_from_json(text: &str) -> Option<Record> {
-    let RecordJson { version, set_uid, generation, attempt, not_before_ms, state, hold } =
-        serde_json::from_str(text).ok()?;
+    let RecordJson {
+        version,
+        set_uid,
+        generation,
+        attempt,
+        not_before_ms,
+        state,
+        state_at_ms,
+        hold,
+    } = serde_json::from_str(text).ok()?;
     let hold = match hold {
         None => None,
         Some(HoldJson { why, settings }) => {
@@ -143,7 +156,16 @@ pub fn record_from_json(text: &str) -> Option<Record> {
         }
     };
     let not_before = not_before_ms.map(TimeMs);
-    (version == VERSION).then_some(Record { set_uid, generation, attempt, not_before, state, hold })
+    let state_at = state_at_ms.map(TimeMs);
+    (version == VERSION).then_some(Record {
+        set_uid,
+        generation,
+        attempt,
+        not_before,
+        state,
+        state_at,
+        hold,
+    })
 }
 
 #[cfg(test)]
@@ -158,6 +180,7 @@ mod tests {
             attempt: 2,
             not_before: Some(TimeMs(5)),
             state: "receiver=0".into(),
+            state_at: Some(TimeMs(4)),
             hold: Some(Hold { why: "cancelled".into(), settings: u64::MAX }),
         };
         assert_eq!(record_from_json(&record_to_json(&record)), Some(record));

@@ -7,8 +7,10 @@ use std::{
 
 use tidegate_core::{
     Action, Ordinal, Seat, Seen, TimeMs, backoff,
-    seen::{Holder, Stewardship},
+    seen::{Anchorage, Enrolment, Holder, Stewardship},
 };
+
+use crate::cluster::Effect;
 
 /// How many things that were said about one set are remembered, so that they are not said again. A set has a few reasons an ordinal; one that
 /// has more says some of them twice.
@@ -22,10 +24,15 @@ const GONE_MAX: usize = 64;
 /// The code of [`tidegate_core::Reason::WriteRefused`].
 const REFUSED: &str = "WriteRefused";
 
+/// How many conflicts in a row are taken for somebody who changes the same object at the same time. What answers a conflict more often than
+/// that, such as an admission webhook, will go on doing so.
+const CONFLICTS_MAX: u32 = 5;
+
 /// What is remembered, by the set's UID.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     sets: Mutex<BTreeMap<String, SetMemory>>,
+    effect: Effect,
 }
 
 #[derive(Debug, Default)]
@@ -33,9 +40,12 @@ struct SetMemory {
     held: BTreeSet<Ordinal>,
     orphan_since: BTreeMap<Ordinal, TimeMs>,
     faults: BTreeMap<Ordinal, u32>,
+    conflicts: u32,
     failures: u32,
     failed_until: TimeMs,
     said: BTreeMap<(Option<Ordinal>, &'static str), String>,
+    /// The claims, by UID, that a dry run would have enrolled.
+    would_be_enrolled: BTreeSet<String>,
 }
 
 /// Whether a host that sees a set for the first time was already there when the set was made.
@@ -48,6 +58,12 @@ pub enum Acquaintance {
 }
 
 impl Memory {
+    /// Nothing remembered. A dry run remembers besides what it would have enrolled, so that it can say what would come of that.
+    #[must_use]
+    pub const fn new(effect: Effect) -> Self {
+        Self { sets: Mutex::new(BTreeMap::new()), effect }
+    }
+
     /// Adds what is remembered to what is seen, and remembers what is seen.
     pub fn complete(&self, seen: &mut Seen, acquaintance: Acquaintance, now: TimeMs) {
         let mut sets = self.sets();
@@ -56,6 +72,7 @@ impl Memory {
         let ours = matches!(seen.set.stewardship, Stewardship::Ours(_));
         memory.orphan_since.retain(|ordinal, _| seen.seats.contains_key(ordinal));
         memory.faults.retain(|ordinal, _| seen.seats.contains_key(ordinal));
+        memory.enrol(seen);
         for (ordinal, seat) in &mut seen.seats {
             let wanted = seen.set.wants(*ordinal);
             match &seat.holder {
@@ -84,9 +101,26 @@ impl Memory {
 
     /// That this was done: a set that was touched need not be touched again for the names that were free by then.
     pub fn done(&self, seen: &Seen, action: &Action) {
-        if let (Action::Touch, Some(memory)) = (action, self.sets().get_mut(&seen.set.uid)) {
-            let is_free = |seat: &Seat| seat.holder == Holder::Nobody;
-            memory.held.retain(|ordinal| !seen.seats.get(ordinal).is_none_or(is_free));
+        let mut sets = self.sets();
+        let Some(memory) = sets.get_mut(&seen.set.uid) else {
+            return;
+        };
+        match action {
+            Action::Touch => {
+                let is_free = |seat: &Seat| seat.holder == Holder::Nobody;
+                memory.held.retain(|ordinal| !seen.seats.get(ordinal).is_none_or(is_free));
+            }
+            Action::Enrol { claim, anchor: _ } if self.effect == Effect::DryRun => {
+                memory.would_be_enrolled.insert(claim.uid.clone());
+            }
+            Action::Enrol { .. }
+            | Action::Note { .. }
+            | Action::CreatePod { .. }
+            | Action::Seal(_)
+            | Action::DeleteClaim(_)
+            | Action::Fence(_)
+            | Action::Unseal { .. }
+            | Action::DeletePod(_) => {}
         }
     }
 
@@ -105,6 +139,19 @@ impl Memory {
         }
     }
 
+    /// Whether this conflict is still one of a few in a row, after which looking again at once is right.
+    pub fn is_passing_conflict(&self, set_uid: &str) -> bool {
+        let mut sets = self.sets();
+        let memory = sets.entry(set_uid.to_owned()).or_default();
+        memory.conflicts = memory.conflicts.saturating_add(1);
+        memory.conflicts <= CONFLICTS_MAX
+    }
+
+    /// Whether so many conflicts came in a row that somebody should know.
+    pub fn has_lasting_conflict(&self, set_uid: &str) -> bool {
+        self.sets().get(set_uid).is_some_and(|memory| memory.conflicts >= CONFLICTS_MAX)
+    }
+
     /// How many milliseconds to wait after this failure of a pass. It is one more in a row only where the delay before it has passed: changes
     /// of the set wake it earlier, and must not make the delay grow.
     pub fn after_failure(&self, set_uid: &str, now: TimeMs) -> u64 {
@@ -120,8 +167,10 @@ impl Memory {
     /// That a pass went through.
     pub fn went_through(&self, set_uid: &str) {
         if let Some(memory) = self.sets().get_mut(set_uid) {
+            memory.conflicts = 0;
             memory.failures = 0;
             memory.failed_until = TimeMs(0);
+            memory.said.retain(|key, _| key.1 != REFUSED);
         }
     }
 
@@ -150,8 +199,7 @@ impl Memory {
     ) {
         if let Some(memory) = self.sets().get_mut(set_uid) {
             // What was refused is told where it happens, and is over when a pass goes through.
-            let refused = |code: &str| code == REFUSED && memory.failures > 0;
-            memory.said.retain(|key, _| still.contains(key) || refused(key.1));
+            memory.said.retain(|key, _| still.contains(key) || key.1 == REFUSED);
         }
     }
 
@@ -166,6 +214,24 @@ impl Memory {
     /// A thread that panicked while it held the lock left plain data behind.
     fn sets(&self) -> MutexGuard<'_, BTreeMap<String, SetMemory>> {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SetMemory {
+    /// Shows the claims that a dry run would have enrolled as enrolled.
+    fn enrol(&mut self, seen: &mut Seen) {
+        if self.would_be_enrolled.is_empty() {
+            return;
+        }
+        let mut still = BTreeSet::new();
+        for claim in seen.seats.values_mut().flat_map(|seat| seat.claims.values_mut()) {
+            if self.would_be_enrolled.contains(&claim.uid) {
+                claim.enrolment = Enrolment::Here;
+                claim.anchorage = Anchorage::Anchored;
+                still.insert(claim.uid.clone());
+            }
+        }
+        self.would_be_enrolled = still;
     }
 }
 
@@ -191,6 +257,7 @@ mod tests {
             replicas: 2,
             templates: vec!["data".into()],
             when_scaled: WhenScaled::Retain,
+            namespace_uid: None,
             life: Life::Lives,
             stewardship: settings::parse(&annotations, PodManagement::OrderedReady),
         };
@@ -205,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_host_that_comes_late_wakes_the_controllers_of_its_own_sets_once() {
-        let memory = Memory::default();
+        let memory = Memory::new(Effect::Real);
         let ours = || seen(&[(settings::POLICY, "library:exec")]);
         assert_eq!(freed(&memory, ours(), Acquaintance::Late), 2);
         memory.done(&ours(), &Action::Touch);
@@ -214,7 +281,7 @@ mod tests {
 
     #[test]
     fn being_woken_early_does_not_make_the_delay_grow() {
-        let memory = Memory::default();
+        let memory = Memory::new(Effect::Real);
         assert_eq!(memory.after_failure("uid", TimeMs(10_000)), 1_000);
         assert_eq!(memory.after_failure("uid", TimeMs(10_400)), 600);
         assert_eq!(memory.after_failure("uid", TimeMs(11_000)), 2_000);
@@ -223,9 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn a_conflict_passes_a_few_times() {
+        let memory = Memory::new(Effect::Real);
+        assert!((0..CONFLICTS_MAX).all(|_| memory.is_passing_conflict("uid")));
+        assert!(!memory.is_passing_conflict("uid"));
+        memory.went_through("uid");
+        assert!(memory.is_passing_conflict("uid"));
+    }
+
+    #[test]
     fn sets_of_others_and_sets_seen_from_the_start_are_not_woken() {
-        assert_eq!(freed(&Memory::default(), seen(&[]), Acquaintance::Late), 0);
+        assert_eq!(freed(&Memory::new(Effect::Real), seen(&[]), Acquaintance::Late), 0);
         let ours = seen(&[(settings::POLICY, "library:exec")]);
-        assert_eq!(freed(&Memory::default(), ours, Acquaintance::FromTheStart), 0);
+        assert_eq!(freed(&Memory::new(Effect::Real), ours, Acquaintance::FromTheStart), 0);
     }
 }

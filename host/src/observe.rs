@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt as _;
 use tidegate_core::{
     Claim, Drain, Holder, Ordinal, Record, Seat, Seen, Set, TimeMs, View, ending,
     ending::{Container, Kind, Phase, PodFacts, State},
     name,
-    seen::{Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
+    seen::{Anchorage, Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
     settings::{self, PodManagement},
 };
 
@@ -52,7 +52,7 @@ pub fn observe(objects: &Objects<'_>, view: View) -> Result<Seen, Error> {
             if set.templates.first() == Some(template) {
                 seat.record = record(&claim.metadata);
             }
-            seat.claims.insert(template.clone(), self::claim(claim, &set, objects.other_set));
+            seat.claims.insert(template.clone(), self::claim(claim, &set, objects));
         }
     }
     for pod in &objects.pods {
@@ -102,6 +102,7 @@ pub fn set(object: &SetObject) -> Result<Set, Error> {
             Some("Delete") => WhenScaled::Delete,
             Some(_) | None => WhenScaled::Retain,
         },
+        namespace_uid: None,
         life: if meta.deletion_timestamp.is_some() { Life::Terminating } else { Life::Lives },
         stewardship: stewardship(meta, management),
         namespace,
@@ -188,13 +189,15 @@ fn record(meta: &ObjectMeta) -> Option<Record> {
     marks::record_from_json(meta.annotations.as_ref()?.get(marks::RECORD)?)
 }
 
-fn claim(object: &ClaimObject, set: &Set, other_set: &dyn Fn(&str) -> Option<Life>) -> Claim {
+fn claim(object: &ClaimObject, set: &Set, objects: &Objects<'_>) -> Claim {
     let meta = &object.metadata;
     let enrolment = match meta.labels.as_ref().and_then(|labels| labels.get(marks::SET_UID)) {
         None => Enrolment::Nowhere,
         Some(uid) if *uid == set.uid => Enrolment::Here,
-        Some(uid) => Enrolment::Elsewhere { uid: uid.clone(), lives: other_set(uid) },
+        Some(uid) => Enrolment::Elsewhere { uid: uid.clone(), lives: (objects.other_set)(uid) },
     };
+    let anchored = owners(meta).any(|owner| owner.kind == "Namespace");
+    let anchorage = if anchored { Anchorage::Anchored } else { Anchorage::Loose };
     let finalizers = meta.finalizers.as_deref().unwrap_or_default();
     let foreground = finalizers.iter().any(|it| it == "foregroundDeletion");
     Claim {
@@ -209,13 +212,14 @@ fn claim(object: &ClaimObject, set: &Set, other_set: &dyn Fn(&str) -> Option<Lif
             Some(_) | None => Binding::Unknown,
         },
         deletion: match (&meta.deletion_timestamp, foreground) {
-            (None, _) if set.life != Life::Lives && is_owned_by(meta, &set.uid) => {
+            (None, _) if !anchored && is_left_by_its_owner(meta, set, &objects.pods) => {
                 Deletion::Impending
             }
             (None, _) => Deletion::None,
             (Some(_), false) => Deletion::Background,
             (Some(_), true) => Deletion::Foreground,
         },
+        anchorage,
     }
 }
 
@@ -280,6 +284,7 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
         ending: ending::ending(&facts(pod, &marks)),
         terminating: meta.deletion_timestamp.is_some(),
         sealed: is_sealed(pod),
+        stray_seal: has_finalizer(pod) && !is_sealed(pod),
         drained_at: drained_at.and_then(|text| text.parse().ok()).map(TimeMs),
         claims: marks.claims,
         owner: marks.owner,
@@ -325,12 +330,28 @@ fn phase(text: Option<&str>) -> Phase {
     }
 }
 
+/// The finalizer alone proves nothing: whoever puts it on a pod that runs would hide the marks of an end from outside. The host puts a note
+/// beside it, in one write.
 fn is_sealed(pod: &PodObject) -> bool {
+    let note = pod.annotations().get(marks::SEALED);
+    has_finalizer(pod) && note.is_some() && note == pod.metadata.uid.as_ref()
+}
+
+fn has_finalizer(pod: &PodObject) -> bool {
     pod.finalizers().iter().any(|finalizer| finalizer == marks::SEAL)
 }
 
-fn is_owned_by(meta: &ObjectMeta, uid: &str) -> bool {
-    meta.owner_references.iter().flatten().any(|owner| owner.uid == uid)
+/// Whether the set that owns the claim goes, or the member that owns it is gone: the garbage collector has not come yet, but will.
+fn is_left_by_its_owner(meta: &ObjectMeta, set: &Set, pods: &[&PodObject]) -> bool {
+    owners(meta).any(|owner| match owner.kind.as_str() {
+        "StatefulSet" => owner.uid == set.uid && set.life != Life::Lives,
+        "Pod" => !pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(owner.uid.as_str())),
+        _ => false,
+    })
+}
+
+fn owners(meta: &ObjectMeta) -> impl Iterator<Item = &OwnerReference> {
+    meta.owner_references.iter().flatten()
 }
 
 /// The UID of the controlling owner, where that is of this kind.

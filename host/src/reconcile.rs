@@ -7,6 +7,7 @@ use tidegate_core::{Plan, Seen, TimeMs, check::check, plan::plan, questions};
 
 use crate::{
     act, ask, clock,
+    cluster::Effect,
     error::Error,
     host::{Host, Sight},
     objects::{PodObject, SetObject},
@@ -62,8 +63,9 @@ async fn pass(host: &Host, sight: &Sight, now: TimeMs) -> Result<Next, Error> {
     host.reporter.waits(&host.memory, &sight.seen, &plan);
     carried?;
     host.memory.went_through(&sight.seen.set.uid);
-    // What was written may have made the next step possible, and the watch may be slow to tell.
-    Ok(if plan.is_idle() { next(&plan, now) } else { Next::requeue(Duration::ZERO) })
+    // What was written may have made the next step possible, and the watch may be slow to tell. A dry run wrote nothing.
+    let goes_on = !plan.is_idle() && host.cluster.effect() == Effect::Real;
+    Ok(if goes_on { Next::requeue(Duration::ZERO) } else { next(&plan, now) })
 }
 
 /// When to look again after a failed pass: soon where only the facts had changed, later with every other failure in a row.
@@ -77,7 +79,7 @@ pub fn after_error<K: Resource<DynamicType = ()>>(
     let uid = meta.uid.as_deref().unwrap_or_default();
     let name = meta.name.as_deref().unwrap_or_default();
     let namespace = meta.namespace.as_deref().unwrap_or_default();
-    if error.is_conflict() {
+    if error.is_conflict() && host.memory.is_passing_conflict(uid) {
         tracing::debug!(namespace, name, "{error}");
         return Next::requeue(Duration::from_millis(AFTER_CONFLICT_MS));
     }
@@ -105,7 +107,7 @@ async fn carry_out(host: &Host, sight: &Sight, plan: &Plan, now: TimeMs) -> Resu
             }
             host.memory.done(&sight.seen, &step.action);
             if let Some(change) = &step.change {
-                host.reporter.changed(&sight.seen, *ordinal, change);
+                host.reporter.changed(&host.memory, &sight.seen, *ordinal, change);
             }
         }
     }

@@ -11,7 +11,7 @@ use kube::{Api, Client, api::PostParams};
 use tidegate_core::{Change, Ordinal, Plan, Reason, Seen, Severity, name};
 use tokio::sync::mpsc;
 
-use crate::{clock, error::Error, memory::Memory};
+use crate::{clock, cluster::Effect, error::Error, memory::Memory};
 
 /// How many events may wait to be sent. What comes faster than the API server takes it is dropped with a line in the log: events inform,
 /// and memory is bounded.
@@ -23,6 +23,9 @@ const DEADLINE_SECS: u64 = 5;
 /// The longest note: the API server's own limit is 1 kB.
 const NOTE_MAX_BYTES: usize = 1_000;
 
+/// The reason of an event about what a dry run leaves undone.
+const DRY_RUN: &str = "DryRun";
+
 /// Who tells, in the words of an event.
 const CONTROLLER: &str = "tidegate.dev/tidegate";
 
@@ -30,41 +33,63 @@ const CONTROLLER: &str = "tidegate.dev/tidegate";
 pub struct Reporter {
     queue: mpsc::Sender<Event>,
     instance: String,
+    effect: Effect,
 }
 
 impl Reporter {
     /// A reporter that sends events through this client until the process ends.
     #[must_use]
-    pub fn start(client: Client) -> Self {
+    pub fn start(client: Client, effect: Effect) -> Self {
         let (queue, events) = mpsc::channel(QUEUE_MAX);
         let name = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
         tokio::spawn(send(client, events));
-        Self { queue, instance: name.unwrap_or_else(|| "tidegate".to_owned()) }
+        Self { queue, instance: name.unwrap_or_else(|| "tidegate".to_owned()), effect }
     }
 
-    /// Tells what was done.
-    pub fn changed(&self, seen: &Seen, ordinal: Ordinal, change: &Change) {
+    /// Tells what was done, or would have been.
+    pub fn changed(&self, memory: &Memory, seen: &Seen, ordinal: Ordinal, change: &Change) {
+        match self.effect {
+            Effect::Real => self.done(seen, ordinal, change),
+            Effect::DryRun => self.would_do(memory, seen, ordinal, change),
+        }
+    }
+
+    fn done(&self, seen: &Seen, ordinal: Ordinal, change: &Change) {
         let set = &seen.set;
         let note = format!("{}: {change}", set.member(ordinal));
         tracing::info!(namespace = set.namespace, set = set.name, %ordinal, change = change.code(), "{change}");
         self.tell(seen, Some(ordinal), change.severity(), change.code(), note);
     }
 
+    /// The same plan comes of every look, and is told once.
+    fn would_do(&self, memory: &Memory, seen: &Seen, ordinal: Ordinal, change: &Change) {
+        let set = &seen.set;
+        let note = format!(
+            "{}: dry run, nothing is changed; this would be done: {change}",
+            set.member(ordinal)
+        );
+        if memory.is_news(&set.uid, Some(ordinal), DRY_RUN, &note) {
+            tracing::info!(namespace = set.namespace, set = set.name, %ordinal, change = change.code(), "dry run: {change}");
+            self.tell(seen, Some(ordinal), change.severity(), DRY_RUN, note);
+        }
+    }
+
     /// Tells why nothing more is done, where it was not told already.
     pub fn waits(&self, memory: &Memory, seen: &Seen, plan: &Plan) {
-        let still: BTreeSet<_> =
-            plan.reports.iter().map(|report| (report.ordinal, report.reason.code())).collect();
+        let reported = plan.reports.iter().map(|report| (report.ordinal, report.reason.code()));
+        let dry = plan.steps.keys().map(|ordinal| (Some(*ordinal), DRY_RUN));
+        let still: BTreeSet<_> = reported.chain(dry).collect();
         memory.only_still_true(&seen.set.uid, &still);
         for report in &plan.reports {
             self.wait(memory, seen, report.ordinal, &report.reason);
         }
     }
 
-    /// Tells that the API server refused a write, in its own words. That the cluster had changed since it was read is no news.
+    /// Tells that the API server refused a write, in its own words. That the cluster had changed since it was read is no news, unless it goes on
+    /// being the answer.
     pub fn refused(&self, memory: &Memory, seen: &Seen, ordinal: Ordinal, error: &Error) {
-        if let Error::Refused { .. } = error
-            && !error.is_conflict()
-        {
+        let passes = error.is_conflict() && !memory.has_lasting_conflict(&seen.set.uid);
+        if let (Error::Refused { .. }, false) = (error, passes) {
             let reason = Reason::WriteRefused { what: error.to_string() };
             self.wait(memory, seen, Some(ordinal), &reason);
         }

@@ -22,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     args::{LogFormat, RunArgs},
     clock,
-    cluster::Cluster,
+    cluster::{Cluster, Effect},
     error::Error,
     health::{self, Readiness},
     host::Host,
@@ -64,8 +64,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 async fn serve(args: RunArgs, policies: Policies) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let cluster =
-        Cluster::connect().await.context("no cluster: run inside one, or set KUBECONFIG")?;
+    let cluster = Cluster::connect(effect(&args))
+        .await
+        .context("no cluster: run inside one, or set KUBECONFIG")?;
     let readiness = Readiness::default();
     let (stop, stopped) = watch::channel(false);
     let mut health = tokio::spawn(health::serve(args.listen, readiness.clone()));
@@ -109,8 +110,8 @@ async fn work(
         claims: Arc::clone(&claims.index),
         pods: Arc::clone(&pods.index),
         modules: Modules::new(policies, args.library(), args.own_namespace.clone(), pinning),
-        reporter: Reporter::start(client.clone()),
-        memory: Memory::default(),
+        reporter: Reporter::start(client.clone(), cluster.effect()),
+        memory: Memory::new(cluster.effect()),
         started: clock::now(),
         cluster,
     });
@@ -267,6 +268,10 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
+}
+
+const fn effect(args: &RunArgs) -> Effect {
+    if args.dry_run { Effect::DryRun } else { Effect::Real }
 }
 
 fn start_logging(format: LogFormat) {

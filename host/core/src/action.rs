@@ -31,8 +31,13 @@ pub struct Step {
 /// One write. Each names the very object that was judged, and is harmless however late it arrives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Label a claim with the set's UID.
-    Enrol(Target),
+    /// Label a claim with the set's UID, and make its namespace an owner of it where it is to be anchored.
+    Enrol {
+        /// The claim.
+        claim: Target,
+        /// The UID of the namespace, where the claim is to be anchored to it.
+        anchor: Option<String>,
+    },
     /// Write the record on the owning claim.
     Note {
         /// The claim.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::{
-    Action, Answer, Drain, Ending, Ordinal, Plan, PodBody, Seat, Seen, View,
+    Action, Answer, Drain, Ending, Ordinal, Plan, PodBody, Seat, Seen, Step, View,
     action::{Outcome, Target},
     proof::{Condemned, Propagation},
-    seen::{Binding, Deletion, Enrolment, Holder, Life, Stewardship},
-    settings::Activity,
+    seen::{Anchorage, Binding, Deletion, Enrolment, Holder, Life, Stewardship, WhenScaled},
+    settings::{Activity, OnSetDeleted},
 };
 
 /// A write that must not be made.
@@ -40,15 +40,19 @@ pub fn check(
     answers: &BTreeMap<Ordinal, Answer>,
     plan: &Plan,
 ) -> Result<(), Violation> {
-    for (ordinal, action) in plan.actions() {
-        let (write, rules) = match (seen.seats.get(&ordinal), action) {
-            (None, _) => ("a write", vec![("the ordinal was seen", false)]),
-            (Some(seat), action) => rules(seen, ordinal, seat, answers.get(&ordinal), action),
-        };
-        let live = ("it was decided on a live read", seen.view == View::Live);
-        for (rule, holds) in std::iter::once(live).chain(rules) {
-            if !holds {
-                return Err(Violation { ordinal, write, rule });
+    for (&ordinal, steps) in &plan.steps {
+        for (at, step) in steps.iter().enumerate() {
+            let (write, rules) = match seen.seats.get(&ordinal) {
+                None => ("a write", vec![("the ordinal was seen", false)]),
+                Some(seat) => rules(seen, ordinal, seat, answers.get(&ordinal), &step.action),
+            };
+            let earlier = steps.get(..at).unwrap_or_default();
+            let order = seen.seats.get(&ordinal).map(|seat| order(seat, earlier, &step.action));
+            let live = ("it was decided on a live read", seen.view == View::Live);
+            for (rule, holds) in std::iter::once(live).chain(rules).chain(order) {
+                if !holds {
+                    return Err(Violation { ordinal, write, rule });
+                }
             }
         }
     }
@@ -65,7 +69,9 @@ fn rules(
     action: &Action,
 ) -> (&'static str, Rules) {
     match action {
-        Action::Enrol(claim) => ("enrolling a claim", enrol(seen, ordinal, seat, claim)),
+        Action::Enrol { claim, anchor } => {
+            ("enrolling a claim", enrol(seen, ordinal, seat, claim, anchor.as_deref()))
+        }
         Action::Note { claim, record } => {
             let rules = vec![
                 ("the record is for this set", record.set_uid == seen.set.uid),
@@ -93,7 +99,55 @@ fn rules(
     }
 }
 
-fn enrol(seen: &Seen, ordinal: Ordinal, seat: &Seat, target: &Target) -> Rules {
+/// The steps of one ordinal are carried out in order, and the first that fails ends them: what must have happened before a write stands before it.
+fn order(seat: &Seat, earlier: &[Step], action: &Action) -> (&'static str, bool) {
+    let mounted = || seat.drain().into_iter().flat_map(|pod| pod.claims.values());
+    let is_going = |uid: &str| {
+        let deleted =
+            |step: &Step| matches!(&step.action, Action::DeleteClaim(it) if it.uid() == uid);
+        seat.claim_of(uid).is_none_or(|claim| claim.deletion != Deletion::None)
+            || earlier.iter().any(deleted)
+    };
+    let is_fenced = |uid: &str| {
+        seat.claim_of(uid).is_none()
+            || earlier.iter().any(|step| match &step.action {
+                Action::Fence(claim) | Action::Note { claim, record: _ } => claim.uid == uid,
+                Action::Enrol { .. }
+                | Action::CreatePod { .. }
+                | Action::Seal(_)
+                | Action::DeleteClaim(_)
+                | Action::Unseal { .. }
+                | Action::DeletePod(_)
+                | Action::Touch => false,
+            })
+    };
+    match action {
+        Action::DeleteClaim(owner) if owner.propagation() == Propagation::Foreground => (
+            "the owning claim is deleted last",
+            mounted().all(|uid| uid == owner.uid() || is_going(uid)),
+        ),
+        Action::Unseal { outcome: Outcome::GivenBack, .. } => {
+            ("no DELETE of before fits any claim", mounted().all(|uid| is_fenced(uid)))
+        }
+        Action::Unseal { outcome: Outcome::Drained { .. }, .. }
+        | Action::DeleteClaim(_)
+        | Action::Enrol { .. }
+        | Action::Note { .. }
+        | Action::CreatePod { .. }
+        | Action::Seal(_)
+        | Action::Fence(_)
+        | Action::DeletePod(_)
+        | Action::Touch => ("it is in order", true),
+    }
+}
+
+fn enrol(
+    seen: &Seen,
+    ordinal: Ordinal,
+    seat: &Seat,
+    target: &Target,
+    anchor: Option<&str>,
+) -> Rules {
     let held = match &seat.holder {
         Holder::Member { mounts } => seat
             .claims
@@ -105,10 +159,21 @@ fn enrol(seen: &Seen, ordinal: Ordinal, seat: &Seat, target: &Target) -> Rules {
     let alive = claim.is_some_and(|claim| claim.deletion == Deletion::None);
     let unclaimed = claim.is_some_and(|claim| match &claim.enrolment {
         Enrolment::Nowhere => true,
-        Enrolment::Here => false,
+        Enrolment::Here => anchor.is_some(),
         Enrolment::Elsewhere { uid, lives } => *uid != seen.set.uid && *lives == Some(Life::Gone),
     });
+    let keeps = match &seen.set.stewardship {
+        Stewardship::Ours(settings) => settings.on_set_deleted == OnSetDeleted::Keep,
+        Stewardship::NotOurs | Stewardship::Unreadable { .. } => false,
+    };
+    let loose = claim.is_some_and(|claim| claim.anchorage == Anchorage::Loose);
+    let needed = loose && (keeps || seen.set.when_scaled == WhenScaled::Delete);
     vec![
+        ("the claim is anchored just where it must be", needed == anchor.is_some()),
+        (
+            "the anchor is the claim's own namespace",
+            anchor.is_none() || anchor == seen.set.namespace_uid.as_deref(),
+        ),
         ("the claim was seen in this version", sees_claim(seat, target)),
         ("a member of this set holds the claim", held),
         ("no other set that lives has it", unclaimed),

@@ -25,8 +25,11 @@ pub enum Reason {
         /// What would be understood.
         mend: String,
     },
-    /// Kubernetes deletes the claims of the set on a scale-down before they can be drained.
-    WhenScaledDelete,
+    /// Kubernetes deletes a claim with its member before it can be drained, because it is not anchored.
+    WhenScaledDelete {
+        /// The claim's name.
+        claim: String,
+    },
     /// The set is paused.
     Paused,
     /// The set was scaled to zero, which its annotations call a pause.
@@ -83,6 +86,11 @@ pub enum Reason {
     BackingOff {
         /// The attempt's number.
         attempt: u32,
+        /// Until when.
+        until: TimeMs,
+    },
+    /// The policy took its `complete` back under the seal; the next seal waits.
+    SealWithdrawn {
         /// Until when.
         until: TimeMs,
     },
@@ -144,6 +152,8 @@ pub enum Reason {
     },
     /// The drain pod is being deleted and its end is awaited.
     PodLeaving,
+    /// The drain pod is being deleted and bears the seal's finalizer, which the host did not put there.
+    StraySeal,
     /// The claims are being deleted; the garbage collector has not come yet.
     Collecting,
     /// The API server refused what was decided.
@@ -163,6 +173,8 @@ pub enum Reason {
 pub enum Change {
     /// A claim was enrolled.
     Enrolled,
+    /// A claim was enrolled and its namespace made an owner of it.
+    Anchored,
     /// A drain pod was created.
     DrainStarted {
         /// The attempt's number.
@@ -204,7 +216,7 @@ impl Reason {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::AnnotationUnreadable { .. } => "AnnotationUnreadable",
-            Self::WhenScaledDelete => "WhenScaledDelete",
+            Self::WhenScaledDelete { .. } => "WhenScaledDelete",
             Self::Paused => "Paused",
             Self::ScaledToZero => "ScaledToZero",
             Self::BelowStart => "BelowStart",
@@ -219,6 +231,7 @@ impl Reason {
             Self::ClaimInUse { .. } => "ClaimInUse",
             Self::Delayed { .. } => "Delayed",
             Self::BackingOff { .. } => "BackingOff",
+            Self::SealWithdrawn { .. } => "SealWithdrawn",
             Self::Queued => "Queued",
             Self::Held { .. } => "Held",
             Self::PolicyWaits { .. } => "PolicyWaits",
@@ -231,6 +244,7 @@ impl Reason {
             Self::InUseAtTheEnd { .. } => "InUseAtTheEnd",
             Self::PodHoldsData { .. } => "PodHoldsData",
             Self::PodLeaving => "PodLeaving",
+            Self::StraySeal => "StraySeal",
             Self::Collecting => "Collecting",
             Self::WriteRefused { .. } => "WriteRefused",
             Self::Unknown { .. } => "Unknown",
@@ -246,7 +260,10 @@ impl Reason {
     /// When the reason goes by itself, where it does.
     #[must_use]
     pub const fn ends_at(&self) -> Option<TimeMs> {
-        if let Self::Delayed { until } | Self::BackingOff { until, .. } = self {
+        if let Self::Delayed { until }
+        | Self::BackingOff { until, .. }
+        | Self::SealWithdrawn { until } = self
+        {
             Some(*until)
         } else {
             None
@@ -262,6 +279,7 @@ impl Reason {
             | Self::MemberThere
             | Self::Delayed { .. }
             | Self::BackingOff { .. }
+            | Self::SealWithdrawn { .. }
             | Self::Queued
             | Self::PolicyWaits { .. }
             | Self::PolicyKeeps { .. }
@@ -269,7 +287,7 @@ impl Reason {
             | Self::Collecting
             | Self::SetTerminating => Severity::Normal,
             Self::AnnotationUnreadable { .. }
-            | Self::WhenScaledDelete
+            | Self::WhenScaledDelete { .. }
             | Self::BelowStart
             | Self::ClaimMissing { .. }
             | Self::NotEnrolled { .. }
@@ -286,6 +304,7 @@ impl Reason {
             | Self::NotProven { .. }
             | Self::InUseAtTheEnd { .. }
             | Self::PodHoldsData { .. }
+            | Self::StraySeal
             | Self::WriteRefused { .. }
             | Self::Unknown { .. } => Severity::Warning,
         }
@@ -305,9 +324,9 @@ impl fmt::Display for Reason {
                     "annotation {annotation}: {value:?} is not understood: {mend}; nothing of this set is touched until then"
                 )
             }
-            Self::WhenScaledDelete => write!(
+            Self::WhenScaledDelete { claim } => write!(
                 f,
-                "persistentVolumeClaimRetentionPolicy.whenScaled is Delete, so Kubernetes deletes a claim as soon as its member is scaled away, drained or not: set it to Retain"
+                "persistentVolumeClaimRetentionPolicy.whenScaled is Delete and claim {claim} is not anchored, so Kubernetes deletes it as soon as its member is scaled away, drained or not: let the member run and mount it before you scale down, or set whenScaled to Retain"
             ),
             Self::Paused => write!(f, "the set is paused: take tidegate.dev/paused off to go on"),
             Self::ScaledToZero => write!(
@@ -351,6 +370,10 @@ impl fmt::Display for Reason {
             Self::BackingOff { attempt, .. } => {
                 write!(f, "attempt {attempt} waits after the failure of the one before it")
             }
+            Self::SealWithdrawn { .. } => write!(
+                f,
+                "the policy took its `complete` back when it was asked again under the seal: the next seal waits"
+            ),
             Self::Queued => write!(
                 f,
                 "as many ordinals of the set have a drain pod as tidegate.dev/max-parallel allows"
@@ -387,6 +410,10 @@ impl fmt::Display for Reason {
                 "claim {claim} was deleted by somebody else and this drain pod is all that holds its data, so the host does not delete the pod: let it finish, or copy the data out and delete the pod yourself"
             ),
             Self::PodLeaving => write!(f, "the drain pod is being deleted: its end is awaited"),
+            Self::StraySeal => write!(
+                f,
+                "the drain pod is being deleted and somebody put the finalizer tidegate.dev/seal on it: it proves nothing, and the name is held until you take it off"
+            ),
             Self::Collecting => write!(
                 f,
                 "the claims are being deleted: the cluster's garbage collector removes them with the drain pod"
@@ -406,6 +433,7 @@ impl Change {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Enrolled => "Enrolled",
+            Self::Anchored => "Anchored",
             Self::DrainStarted { .. } => "DrainStarted",
             Self::AttemptEnded { .. } => "AttemptEnded",
             Self::GivenBack { .. } => "GivenBack",
@@ -422,6 +450,7 @@ impl Change {
         match self {
             Self::AttemptEnded { .. } => Severity::Warning,
             Self::Enrolled
+            | Self::Anchored
             | Self::DrainStarted { .. }
             | Self::GivenBack { .. }
             | Self::Sealed { .. }
@@ -438,6 +467,10 @@ impl fmt::Display for Change {
             Self::Enrolled => write!(
                 f,
                 "the claim is enrolled: it will be drained when its ordinal is scaled away"
+            ),
+            Self::Anchored => write!(
+                f,
+                "the claim is enrolled and its namespace is an owner of it: Kubernetes leaves it until it is drained, and persistentVolumeClaimRetentionPolicy.whenDeleted is void for it"
             ),
             Self::DrainStarted { attempt, removed } if removed.is_empty() => {
                 write!(f, "drain pod created, attempt {attempt}")

@@ -11,8 +11,10 @@ pub struct Record {
     pub generation: u64,
     /// The number of the attempt that comes next, or that runs; from 1.
     pub attempt: u32,
-    /// Before this time no drain pod is created.
+    /// Before this time no drain pod is created, and none is sealed.
     pub not_before: Option<TimeMs>,
+    /// When the state was last noted for a verdict that waits.
+    pub state_at: Option<TimeMs>,
     /// What the policy wants to be told again.
     pub state: String,
     /// Why nothing more is tried until the set, its config or its policy changes.

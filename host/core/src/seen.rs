@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Ending, Ordinal, Record, Settings, TimeMs, name};
+use crate::{Ending, Ordinal, Record, Settings, TimeMs, name, settings::OnSetDeleted};
 
 /// Where the facts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Set {
     pub templates: Vec<String>,
     /// What becomes of a claim whose member is scaled away.
     pub when_scaled: WhenScaled,
+    /// The UID of its namespace, where that was read; only a set that anchors its claims needs it.
+    pub namespace_uid: Option<String>,
     /// Whether it lives.
     pub life: Life,
     /// What its annotations ask of us.
@@ -119,6 +121,8 @@ pub struct Claim {
     pub binding: Binding,
     /// How far its deletion has come.
     pub deletion: Deletion,
+    /// Whether its namespace owns it too.
+    pub anchorage: Anchorage,
 }
 
 /// Whose a claim is.
@@ -135,6 +139,15 @@ pub enum Enrolment {
         /// Whether a set of that UID still lives; `None` where that is not known.
         lives: Option<Life>,
     },
+}
+
+/// Whether a claim's namespace is one of its owners, so that the garbage collector leaves it when its set or its member goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchorage {
+    /// It is.
+    Anchored,
+    /// It is not.
+    Loose,
 }
 
 /// Whether a volume is bound to a claim.
@@ -155,7 +168,7 @@ pub enum Binding {
 pub enum Deletion {
     /// Nobody has deleted it.
     None,
-    /// Nobody has yet, but its set is going and owns it, so the garbage collector will.
+    /// Nobody has yet, but its set is going and owns it, or its member owns it and is gone, so the garbage collector will.
     Impending,
     /// Deleted; it goes when no pod uses it.
     Background,
@@ -204,8 +217,10 @@ pub struct Drain {
     pub ending: Ending,
     /// Whether it is being deleted.
     pub terminating: bool,
-    /// Whether it bears our seal.
+    /// Whether it bears our seal, put on by the host.
     pub sealed: bool,
+    /// Whether it bears the seal's finalizer without the host's note: somebody else put it there, and it proves nothing.
+    pub stray_seal: bool,
     /// When it was unsealed after its claims were deleted.
     pub drained_at: Option<TimeMs>,
 }
@@ -223,6 +238,18 @@ impl Set {
     #[must_use]
     pub fn is_above(&self, ordinal: Ordinal) -> bool {
         u64::from(ordinal.0) >= u64::from(self.start).saturating_add(u64::from(self.replicas))
+    }
+
+    /// Whether its claims are to be anchored: Kubernetes would delete them before they are drained, or the set says what becomes of them.
+    #[must_use]
+    pub fn anchors(&self) -> bool {
+        match &self.stewardship {
+            Stewardship::Ours(settings) => {
+                self.when_scaled == WhenScaled::Delete
+                    || settings.on_set_deleted != OnSetDeleted::AsTheSet
+            }
+            Stewardship::NotOurs | Stewardship::Unreadable { .. } => false,
+        }
     }
 
     /// The name of the member of that ordinal.

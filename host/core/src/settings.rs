@@ -48,6 +48,8 @@ pub struct Settings {
     pub lineage: Lineage,
     /// What scaling to zero means.
     pub scale_to_zero: ScaleToZero,
+    /// What becomes of the claims when the set is deleted.
+    pub on_set_deleted: OnSetDeleted,
     /// How many ordinals have a drain pod at once.
     pub max_parallel: u32,
     /// How long an orphan waits before its first drain pod, in milliseconds.
@@ -72,6 +74,15 @@ pub enum ScaleToZero {
     Keep,
     /// A scale-down like any other.
     Drain,
+}
+
+/// What becomes of the claims when the set is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSetDeleted {
+    /// What the set's own `whenDeleted` says.
+    AsTheSet,
+    /// They stay, whatever that says.
+    Keep,
 }
 
 /// Whether a set is worked on.
@@ -146,14 +157,15 @@ fn settings(
         (Some("drain"), _) | (None, Lineage::Predecessor) => ScaleToZero::Drain,
         (Some(_), _) => return Err(wrong(SCALE_TO_ZERO, "write `keep` or `drain`")),
     };
-    match parsed(ON_SET_DELETED) {
-        None | Some("keep") => {}
+    let on_set_deleted = match parsed(ON_SET_DELETED) {
+        None => OnSetDeleted::AsTheSet,
+        Some("keep") => OnSetDeleted::Keep,
         Some("drain") => {
             let mend = "draining on deletion is not served: scale the set to 0 with `tidegate.dev/scale-to-zero: drain`, wait for the claims to go, then delete it";
             return Err(wrong(ON_SET_DELETED, mend));
         }
         Some(_) => return Err(wrong(ON_SET_DELETED, "write `keep`")),
-    }
+    };
     let max_parallel = match parsed(MAX_PARALLEL) {
         None => match management {
             PodManagement::OrderedReady => 1,
@@ -181,6 +193,7 @@ fn settings(
         grant: text(GRANT),
         lineage,
         scale_to_zero,
+        on_set_deleted,
         max_parallel,
         delay_ms,
         activity,

@@ -16,8 +16,8 @@ use tidegate_core::{
     action::Target,
     check::{Violation, check},
     plan::plan,
-    seen::{Binding, Claim, Deletion, Enrolment, Life, Stewardship},
-    settings::Activity,
+    seen::{Anchorage, Binding, Claim, Deletion, Enrolment, Life, Stewardship, WhenScaled},
+    settings::{Activity, OnSetDeleted},
 };
 
 const TWO: Ordinal = Ordinal(2);
@@ -27,6 +27,8 @@ const TWO: Ordinal = Ordinal(2);
 struct Trial {
     seen: Seen,
     answer: Option<Answer>,
+    /// What is planned before the write.
+    earlier: Vec<Action>,
     action: Action,
 }
 
@@ -72,7 +74,7 @@ impl Trial {
 
     fn target(&mut self) -> &mut Target {
         match &mut self.action {
-            Action::Enrol(target)
+            Action::Enrol { claim: target, anchor: _ }
             | Action::Note { claim: target, .. }
             | Action::Seal(target)
             | Action::Fence(target)
@@ -81,6 +83,12 @@ impl Trial {
             Action::CreatePod { .. } | Action::DeleteClaim(_) | Action::Touch => {
                 panic!("no target")
             }
+        }
+    }
+
+    fn anchor(&mut self, uid: &str) {
+        if let Action::Enrol { anchor, .. } = &mut self.action {
+            *anchor = Some(uid.to_owned());
         }
     }
 
@@ -93,8 +101,9 @@ impl Trial {
     }
 
     fn check(&self) -> Result<(), Violation> {
-        let step = Step { action: self.action.clone(), change: None };
-        let steps = BTreeMap::from([(TWO, vec![step])]);
+        let actions = self.earlier.iter().chain([&self.action]).cloned();
+        let steps = actions.map(|action| Step { action, change: None }).collect();
+        let steps = BTreeMap::from([(TWO, steps)]);
         let answers = self.answer.iter().map(|answer| (TWO, answer.clone()));
         check(&self.seen, &answers.collect(), &Plan { steps, ..Plan::default() })
     }
@@ -120,7 +129,7 @@ fn trial(holder: Holder, action: impl FnOnce(&Seat) -> Action) -> Trial {
     let action = action(&seat);
     let mut seen = world::seen();
     seen.seats.insert(TWO, seat);
-    Trial { seen, answer: None, action }
+    Trial { seen, answer: None, earlier: vec![], action }
 }
 
 fn drain_trial(drain: Drain, action: impl FnOnce(&Drain) -> Action) -> Trial {
@@ -143,7 +152,8 @@ fn complete() -> Answer {
 #[test]
 fn a_claim_is_enrolled_only_while_its_member_holds_it() {
     let member = Holder::Member { mounts: vec!["data".to_owned()] };
-    let mut legal = trial(member, |seat| Action::Enrol((&seat.claims["data"]).into()));
+    let mut legal =
+        trial(member, |seat| Action::Enrol { claim: (&seat.claims["data"]).into(), anchor: None });
     legal.seen.set.replicas = 3;
     legal.claim().enrolment = Enrolment::Nowhere;
     let breaches: &[Breach] = &[
@@ -174,10 +184,41 @@ fn a_claim_is_enrolled_only_while_its_member_holds_it() {
     ];
     only_as_it_is(&legal, &[ANY, TARGET, breaches]);
 
+    anchored_where_it_must_be(&legal);
     elsewhere(&mut legal, Some(Life::Gone));
     assert!(legal.holds(), "the claim of a set that is gone");
     legal.seen.set.uid = "set-0".to_owned();
     assert!(!legal.holds(), "that set is this one");
+}
+
+/// Kubernetes would delete the claim with its member, or the set says that its claims stay.
+fn anchored_where_it_must_be(loose: &Trial) {
+    let deletes: fn(&mut Trial) = |t| t.seen.set.when_scaled = WhenScaled::Delete;
+    let keeps: fn(&mut Trial) = |t| {
+        let on_set_deleted = OnSetDeleted::Keep;
+        t.seen.set.stewardship =
+            Stewardship::Ours(Settings { on_set_deleted, ..world::settings() });
+    };
+    let breaches: &[Breach] = &[
+        ("the anchor is another namespace", |t| t.anchor("ns-9")),
+        ("the namespace was not read", |t| t.seen.set.namespace_uid = None),
+        ("it is anchored already", |t| t.claim().anchorage = Anchorage::Anchored),
+        ("without a member", |t| t.seat().holder = Holder::Nobody),
+    ];
+    for must in [deletes, keeps] {
+        let mut legal = loose.clone();
+        must(&mut legal);
+        legal.seen.set.namespace_uid = Some("ns-1".to_owned());
+        assert!(!legal.holds(), "it is not anchored");
+        legal.anchor("ns-1");
+        only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+        legal.claim().enrolment = Enrolment::Here;
+        only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+    }
+    let mut needless = loose.clone();
+    needless.seen.set.namespace_uid = Some("ns-1".to_owned());
+    needless.anchor("ns-1");
+    assert!(!needless.holds(), "Kubernetes would leave it");
 }
 
 fn elsewhere(trial: &mut Trial, lives: Option<Life>) {
@@ -391,7 +432,13 @@ fn a_claim_is_deleted_only_under_the_seal_of_its_own_drain_pod() {
     }
     let mut log = world::claim("log", TWO);
     legal.seat().claims.insert("log".to_owned(), log.clone());
-    only_as_it_is(&legal, &[SET]);
+    assert!(!legal.holds(), "the other claim is not deleted before the owner");
+    let planned = plan(&legal.seen, &answers, world::NOW);
+    let actions: Vec<Action> = planned.actions().map(|(_, action)| action.clone()).collect();
+    let mut in_order = legal.clone();
+    in_order.earlier = vec![actions[0].clone()];
+    in_order.action = actions[1].clone();
+    only_as_it_is(&in_order, &[SET]);
     log.deletion = Deletion::Background;
     legal.seat().claims.insert("log".to_owned(), log);
     paused(&mut legal);
@@ -428,12 +475,23 @@ fn a_pod_is_unsealed_only_with_all_its_claims_deleted_or_none() {
         outcome: Outcome::GivenBack,
     });
     kept.seat().claims.insert("log".to_owned(), world::claim("log", TWO));
+    let note = Action::Note {
+        claim: (&world::claim("data", TWO)).into(),
+        record: Record::of(&kept.seen.set),
+    };
+    kept.earlier = vec![note, Action::Fence((&world::claim("log", TWO)).into())];
     let kept_breaches: &[Breach] = &[
         ("a claim is being deleted", |t| {
             t.claim().deletion = Deletion::Background;
         }),
         ("a claim is gone", |t| {
             t.seat().claims.remove("log");
+        }),
+        ("a DELETE of before would fit a claim", |t| {
+            t.earlier.pop();
+        }),
+        ("a DELETE of before would fit the owner", |t| {
+            t.earlier.remove(0);
         }),
     ];
     only_as_it_is(&kept, &[ANY, TARGET, breaches, kept_breaches]);

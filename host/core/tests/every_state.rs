@@ -11,14 +11,14 @@ use tidegate_core::{
     plan::plan,
     questions,
     record::Hold,
-    seen::{Binding, Claim, Deletion, Enrolment, Life, Stewardship},
+    seen::{Anchorage, Binding, Claim, Deletion, Enrolment, Life, Stewardship, WhenScaled},
     settings::Activity,
 };
 
 const TWO: Ordinal = Ordinal(2);
 
 /// How many states the spaces below make: a space that shrinks by mistake must not go unnoticed.
-const STATES: u64 = 1_783_296;
+const STATES: u64 = 2_528_400;
 
 #[test]
 fn what_must_always_hold_holds_in_every_state() {
@@ -66,6 +66,7 @@ fn holds_in(seen: &mut Seen, answers: &BTreeMap<Ordinal, Answer>) {
         }
     }
     assert!(says_why(seen, &live), "says nothing{}", at());
+    assert!(none_is_exposed_in_silence(seen, &live), "{}", at());
     seen.view = View::Cached;
     let cached = plan(seen, answers, world::NOW);
     let deletes = |(_, action): (Ordinal, &Action)| matches!(action, Action::DeleteClaim(_));
@@ -100,7 +101,7 @@ fn no_data_is_lost(seen: &Seen, answers: &BTreeMap<Ordinal, Answer>, action: &Ac
         }
         Action::Unseal { .. } | Action::Fence(_) => sealed,
         Action::CreatePod { .. } => pod.is_none() && !seen.set.wants(TWO),
-        Action::Enrol(_) | Action::Note { .. } | Action::Touch => true,
+        Action::Enrol { .. } | Action::Note { .. } | Action::Touch => true,
     }
 }
 
@@ -126,12 +127,33 @@ fn only_goes_on(seen: &Seen, action: &Action) -> bool {
         Action::DeletePod(_) => pod.is_some_and(|pod| pod.drained_at.is_some()),
         Action::Unseal { outcome: Outcome::GivenBack, .. }
         | Action::Fence(_)
-        | Action::Enrol(_) => {
+        | Action::Enrol { .. } => {
             matches!(seen.set.stewardship, Stewardship::Ours(_))
         }
         Action::Unseal { outcome: Outcome::Drained { .. }, .. } => begun,
         Action::Note { .. } | Action::Touch => true,
     }
+}
+
+/// A claim that holds data and that Kubernetes would delete with its member is anchored, or a person is told.
+fn none_is_exposed_in_silence(seen: &Seen, plan: &Plan) -> bool {
+    let seat = &seen.seats[&TWO];
+    let held = match &seat.holder {
+        Holder::Nobody | Holder::Member { .. } => seen.set.wants(TWO) && seen.set.anchors(),
+        Holder::Drain(_) | Holder::Foreign { .. } => false,
+    };
+    let anchored = |uid: &str| {
+        plan.actions().any(|(_, action)| {
+            matches!(action, Action::Enrol { claim, anchor: Some(_) } if claim.uid == uid)
+        })
+    };
+    let mut exposed = seat.claims.values().filter(|claim| {
+        claim.anchorage == Anchorage::Loose
+            && claim.binding == Binding::Bound
+            && claim.deletion == Deletion::None
+            && !anchored(&claim.uid)
+    });
+    !held || exposed.next().is_none() || !plan.reports.is_empty()
 }
 
 /// I7: a drain pod of a set of ours is never left alone without a word.
@@ -142,7 +164,7 @@ fn says_why(seen: &Seen, plan: &Plan) -> bool {
 }
 
 /// Wanted, above the live range, below it, and above it on a set that goes; ours, paused, not ours and unreadable; with no record, a
-/// back-off that has passed, and a hold.
+/// back-off that has passed, and a hold. Wanted by a set whose claims must be anchored, with its namespace read and not.
 fn sets() -> Vec<(Seen, Option<Record>)> {
     let paused = Settings { activity: Activity::Paused, ..world::settings() };
     let unreadable = Stewardship::Unreadable {
@@ -168,6 +190,12 @@ fn sets() -> Vec<(Seen, Option<Record>)> {
             }
         }
     }
+    for namespace_uid in [None, Some("ns-1".to_owned())] {
+        let mut anchors = world::seen();
+        (anchors.set.replicas, anchors.set.when_scaled) = (3, WhenScaled::Delete);
+        anchors.set.namespace_uid = namespace_uid;
+        sets.push((anchors, None));
+    }
     sets
 }
 
@@ -187,7 +215,9 @@ fn claims() -> Vec<BTreeMap<String, Claim>> {
         let [background, foreground] = deleted;
         let stray = Claim { enrolment: Enrolment::Nowhere, ..fit.clone() };
         let unbound = Claim { binding: Binding::Pending, ..fit.clone() };
-        [None, Some(fit), Some(background), Some(foreground), Some(stray), Some(unbound)]
+        let anchored = Claim { anchorage: Anchorage::Anchored, ..fit.clone() };
+        let all = [fit, background, foreground, stray, unbound, anchored];
+        std::iter::once(None).chain(all.map(Some))
     };
     let mut all = Vec::new();
     for data in one("data") {

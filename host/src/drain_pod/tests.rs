@@ -1,4 +1,4 @@
-use tidegate_core::seen::{Binding, Deletion, Enrolment};
+use tidegate_core::seen::{Anchorage, Binding, Deletion, Enrolment};
 
 use super::*;
 
@@ -10,6 +10,7 @@ fn claims() -> BTreeMap<String, Claim> {
         enrolment: Enrolment::Here,
         binding: Binding::Bound,
         deletion: Deletion::None,
+        anchorage: Anchorage::Loose,
     };
     BTreeMap::from([("data".to_owned(), claim)])
 }

@@ -17,9 +17,10 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Every right that `deploy/cluster` gives. All other tests show that the host needs no more.
-const RIGHTS: [&str; 7] = [
+const RIGHTS: [&str; 8] = [
     "configmaps [get]",
     "events.events.k8s.io [create]",
+    "namespaces [get]",
     "persistentvolumeclaims [get list watch patch delete]",
     "persistentvolumeclaims/finalizers [update]",
     "pods [get list watch create patch delete]",

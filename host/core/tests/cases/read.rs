@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tidegate_core::{
     Answer, Claim, Drain, Ending, Holder, Ordinal, PodBody, Record, Seat, Settings, TimeMs, View,
     record::Hold,
-    seen::{Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
-    settings::{Activity, ScaleToZero},
+    seen::{Anchorage, Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
+    settings::{Activity, OnSetDeleted, ScaleToZero},
 };
 
 use super::Scene;
@@ -172,6 +172,7 @@ impl Scene {
                 "templates" => set.templates = word.list()?,
                 "retains" => set.when_scaled = WhenScaled::Retain,
                 "deletes-when-scaled" => set.when_scaled = WhenScaled::Delete,
+                "namespace" => set.namespace_uid = Some(word.value()?.to_owned()),
                 "lives" => set.life = Life::Lives,
                 "terminating" => set.life = Life::Terminating,
                 "gone" => set.life = Life::Gone,
@@ -203,6 +204,7 @@ fn setting(settings: &mut Settings, word: &Word) -> Result<(), String> {
         "active" => settings.activity = Activity::Active,
         "keep-at-zero" => settings.scale_to_zero = ScaleToZero::Keep,
         "drain-at-zero" => settings.scale_to_zero = ScaleToZero::Drain,
+        "keep-when-deleted" => settings.on_set_deleted = OnSetDeleted::Keep,
         "max-parallel" => settings.max_parallel = word.number()?,
         "delay" => settings.delay_ms = word.time()?.0,
         _ => return word.unknown("set"),
@@ -270,6 +272,8 @@ fn claim(mut claim: Claim, words: &[Word]) -> Result<Claim, String> {
             "lost" => claim.binding = Binding::Lost,
             "deleted" => claim.deletion = Deletion::Background,
             "deleted-in-foreground" => claim.deletion = Deletion::Foreground,
+            "going-with-its-owner" => claim.deletion = Deletion::Impending,
+            "anchored" => claim.anchorage = Anchorage::Anchored,
             "uid" => word.value()?.clone_into(&mut claim.uid),
             "rv" => word.value()?.clone_into(&mut claim.resource_version),
             _ => return word.unknown("claim"),
@@ -294,6 +298,7 @@ fn drain(mut pod: Drain, ordinal: Ordinal, words: &[Word]) -> Result<Drain, Stri
             "failed" => pod.ending = Ending::Failed(word.value()?.to_owned()),
             "cut-short" => pod.ending = Ending::CutShort(word.value()?.to_owned()),
             "sealed" => pod.sealed = true,
+            "stray-seal" => pod.stray_seal = true,
             "terminating" => pod.terminating = true,
             "drained" => pod.drained_at = Some(word.time()?),
             _ => return word.unknown("drain"),
@@ -311,6 +316,7 @@ fn record(generation: u64, words: &[Word]) -> Result<Record, String> {
             "generation" => record.generation = word.number()?.into(),
             "set-uid" => word.value()?.clone_into(&mut record.set_uid),
             "not-before" => record.not_before = Some(word.time()?),
+            "state-at" => record.state_at = Some(word.time()?),
             "state" => word.value()?.clone_into(&mut record.state),
             "hold" => {
                 let why = word.value()?.to_owned();

@@ -72,7 +72,10 @@ fn push_step(lines: &mut Vec<String>, ordinal: Ordinal, step: &Step) {
 
 fn action(action: &Action) -> String {
     match action {
-        Action::Enrol(claim) => format!("enrol claim {}", object(claim)),
+        Action::Enrol { claim, anchor: None } => format!("enrol claim {}", object(claim)),
+        Action::Enrol { claim, anchor: Some(uid) } => {
+            format!("enrol claim {} and anchor it to namespace {uid}", object(claim))
+        }
         Action::Note { claim, record } => {
             format!("note on claim {}: {}", object(claim), note(record))
         }
@@ -112,13 +115,16 @@ fn object(target: &Target) -> String {
 }
 
 fn note(record: &Record) -> String {
-    let Record { set_uid, generation, attempt, not_before, state, hold } = record;
+    let Record { set_uid, generation, attempt, not_before, state, state_at, hold } = record;
     let mut text = format!("set {set_uid}, generation {generation}, attempt {attempt}");
     if let Some(at) = not_before {
         let _ = write!(text, ", not before {}", time(*at));
     }
     if !state.is_empty() {
         let _ = write!(text, ", state {state:?}");
+    }
+    if let Some(at) = state_at {
+        let _ = write!(text, " of {}", time(*at));
     }
     if let Some(hold) = hold {
         let _ = write!(text, ", held: {}", hold.why);

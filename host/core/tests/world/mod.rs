@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tidegate_core::{
     Claim, Drain, Ending, Ordinal, Seen, Set, Settings, TimeMs, View, name,
-    seen::{Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
-    settings::{Activity, Lineage, ScaleToZero},
+    seen::{Anchorage, Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
+    settings::{Activity, Lineage, OnSetDeleted, ScaleToZero},
 };
 
 /// When everything happens unless a test says otherwise.
@@ -24,6 +24,7 @@ pub(crate) fn seen() -> Seen {
             replicas: 2,
             templates: vec!["data".to_owned()],
             when_scaled: WhenScaled::Retain,
+            namespace_uid: None,
             life: Life::Lives,
             stewardship: Stewardship::Ours(settings()),
         },
@@ -39,6 +40,7 @@ pub(crate) fn settings() -> Settings {
         grant: String::new(),
         lineage: Lineage::Named,
         scale_to_zero: ScaleToZero::Keep,
+        on_set_deleted: OnSetDeleted::AsTheSet,
         max_parallel: u32::MAX,
         delay_ms: 0,
         activity: Activity::Active,
@@ -54,6 +56,7 @@ pub(crate) fn claim(template: &str, ordinal: Ordinal) -> Claim {
         enrolment: Enrolment::Here,
         binding: Binding::Bound,
         deletion: Deletion::None,
+        anchorage: Anchorage::Loose,
     }
 }
 
@@ -73,6 +76,7 @@ pub(crate) fn drain(templates: &[&str], ordinal: Ordinal) -> Drain {
         ending: Ending::NotEnded,
         terminating: false,
         sealed: false,
+        stray_seal: false,
         drained_at: None,
     }
 }

@@ -1,0 +1,120 @@
+//! The end of a passage, from the seal on: claims deleted and pod unsealed, or everything given back.
+
+use crate::{
+    Action, Answer, Change, Drain, Outcome, Reason, Record, Step, TimeMs, View,
+    plan::{COLLECTOR_GRACE_MS, RECHECK_MS, RESEAL_MS},
+    proof::Proof,
+    safety,
+    seen::Stewardship,
+};
+
+use super::{Outlook, Pass, fault, misplaced, step};
+
+impl Pass<'_> {
+    pub(super) fn sealed(&self, drain: &Drain, answer: Option<&Answer>) -> Outlook {
+        if self.seen.view == View::Cached {
+            return Outlook { look_closer: true, ..Outlook::default() };
+        }
+        let begun = self.seat.has_begun_to_go(drain);
+        let Some(answer) = answer else {
+            return match &self.seen.set.stewardship {
+                Stewardship::NotOurs if !begun => self.unseal(drain, "the set is no longer ours"),
+                Stewardship::Unreadable { .. } if !begun => Outlook::default(),
+                Stewardship::Ours(_) | Stewardship::NotOurs | Stewardship::Unreadable { .. } => {
+                    Outlook::waits(Reason::Unknown { what: "the policy's verdict".to_owned() })
+                }
+            };
+        };
+        match Proof::of(self.seen, self.seat, drain, answer) {
+            Ok(proof) => {
+                let steps = proof.condemn(self.seat, drain).into_iter().map(|claim| {
+                    let change = Change::Drained { reason: proof.reason().to_owned() };
+                    step(Action::DeleteClaim(claim), change)
+                });
+                Outlook::acts(steps.collect())
+            }
+            Err(reason) if begun => cannot_go_back(answer, reason, self.now),
+            Err(reason) => self.withdrawn(drain, answer, reason),
+        }
+    }
+
+    /// The second judgement is not the first one, and nothing is deleted yet: everything is given back, except where the policy could
+    /// not be asked or the host itself waits.
+    fn withdrawn(&self, drain: &Drain, answer: &Answer, reason: Reason) -> Outlook {
+        match answer {
+            Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+            Answer::Complete(_) => Outlook::waits(reason),
+            Answer::Wait { reason: why, .. }
+            | Answer::Retry { reason: why, .. }
+            | Answer::Cancel(why)
+            | Answer::Fail(why)
+            | Answer::ModuleGone(why)
+            | Answer::Keep(why)
+            | Answer::Refuse(why) => self.unseal(drain, why),
+            Answer::Pod(_) | Answer::Rejected { .. } => Outlook::waits(misplaced()),
+        }
+    }
+
+    fn unseal(&self, drain: &Drain, why: &str) -> Outlook {
+        let due = self.now.after_ms(RESEAL_MS);
+        let record = Record { not_before: Some(due), ..self.record_of(drain) };
+        let owner_uid = drain.claims.get(&drain.owner);
+        let claims = drain.claims.values().filter_map(|uid| self.seat.claim_of(uid));
+        // A note is a fence too: both give the claim a version that no DELETE of before fits.
+        let mut steps: Vec<Step> = claims
+            .map(|claim| {
+                let claim_is_owner = Some(&claim.uid) == owner_uid;
+                let action = if claim_is_owner {
+                    Action::Note { claim: claim.into(), record: record.clone() }
+                } else {
+                    Action::Fence(claim.into())
+                };
+                Step { action, change: None }
+            })
+            .collect();
+        let action = Action::Unseal { pod: drain.into(), outcome: Outcome::GivenBack };
+        steps.push(step(action, Change::GivenBack { why: why.to_owned() }));
+        Outlook::acts(steps)
+    }
+
+    pub(super) fn condemned(&self, drain: &Drain) -> Outlook {
+        let outcome = Outcome::Drained { at: self.now };
+        let action = Action::Unseal { pod: drain.into(), outcome };
+        Outlook::acts(vec![Step { action, change: None }])
+    }
+
+    pub(super) fn ended(&self, drain: &Drain) -> Outlook {
+        let due = drain.drained_at.unwrap_or(self.now).after_ms(COLLECTOR_GRACE_MS);
+        if due > self.now {
+            return Outlook { wake_at: Some(due), ..Outlook::default() };
+        }
+        if drain.terminating {
+            return Outlook::waits(Reason::Collecting);
+        }
+        match safety::no_pod_delete(self.seat, drain) {
+            Some(reason) => Outlook::waits(reason),
+            None => Outlook::acts(vec![step(Action::DeletePod(drain.into()), Change::Collected)]),
+        }
+    }
+}
+
+/// A passage that has begun to delete can only go on, so that every other verdict than `complete` means to wait.
+fn cannot_go_back(answer: &Answer, reason: Reason, now: TimeMs) -> Outlook {
+    match answer {
+        Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+        // Nothing watches where policies come from, and somebody may put this one back.
+        Answer::ModuleGone(what) => fault(what, now.after_ms(RECHECK_MS)),
+        Answer::Wait { reason, percent, ask_again_at, state: _ } => {
+            let told = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
+            Outlook::waits_until(told, *ask_again_at)
+        }
+        Answer::Complete(_)
+        | Answer::Pod(_)
+        | Answer::Keep(_)
+        | Answer::Refuse(_)
+        | Answer::Retry { .. }
+        | Answer::Cancel(_)
+        | Answer::Fail(_)
+        | Answer::Rejected { .. } => Outlook::waits(reason),
+    }
+}

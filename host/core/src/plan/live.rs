@@ -1,0 +1,86 @@
+//! An ordinal that the set wants: its claims are enrolled, and anchored where they must be, while its member holds them.
+
+use crate::{
+    Action, Change, Claim, Holder, Reason, Step, View,
+    seen::{Anchorage, Binding, Enrolment, Life, Stewardship, WhenScaled},
+};
+
+use super::{Outlook, Pass, step};
+
+impl Pass<'_> {
+    /// Enrols what the member holds, and wakes the set's controller where we freed the name.
+    pub(super) fn live(&self) -> Outlook {
+        let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
+        let wanted = self.seen.set.wants(self.ordinal);
+        match &self.seat.holder {
+            Holder::Member { mounts } if ours => self.enrol_mounted(mounts),
+            // A claim that is still on its way out makes the controller back off once more, so the touch waits for it to be gone.
+            Holder::Nobody if wanted && self.seat.freed_by_us && !self.seat.has_leaving_claim() => {
+                let steps = vec![step(Action::Touch, Change::Touched)];
+                Outlook { steps, ..self.exposed(&[]) }
+            }
+            Holder::Nobody if ours => self.exposed(&[]),
+            Holder::Member { .. } | Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => {
+                Outlook::default()
+            }
+        }
+    }
+
+    fn enrol_mounted(&self, mounts: &[String]) -> Outlook {
+        let set = &self.seen.set;
+        let held = self.seat.claims.iter().filter(|(template, _)| mounts.contains(template));
+        let due: Vec<&Claim> = held.map(|(_, claim)| claim).filter(|it| self.is_due(it)).collect();
+        if due.is_empty() {
+            return self.exposed(&due);
+        }
+        if !set.anchors() || set.namespace_uid.is_some() {
+            let steps = due.iter().map(|claim| self.enrol(claim)).collect();
+            return Outlook { steps, ..self.exposed(&due) };
+        }
+        match self.seen.view {
+            View::Cached => Outlook { look_closer: true, ..self.exposed(&due) },
+            View::Live => {
+                Outlook::waits(Reason::Unknown { what: "the namespace's UID".to_owned() })
+            }
+        }
+    }
+
+    /// A claim that Kubernetes would delete with its member, and that this plan does not anchor: a Warning at once. One that was never bound
+    /// holds no data.
+    fn exposed(&self, due: &[&Claim]) -> Outlook {
+        let set = &self.seen.set;
+        let is_exposed = |claim: &&Claim| {
+            claim.binding == Binding::Bound
+                && claim.anchorage == Anchorage::Loose
+                && !claim.is_terminating()
+                && !due.iter().any(|it| it.uid == claim.uid)
+        };
+        let loose = self.seat.claims.values().find(is_exposed);
+        let deletes = set.anchors() && set.when_scaled == WhenScaled::Delete;
+        match loose.filter(|_| deletes && set.wants(self.ordinal)) {
+            None => Outlook::default(),
+            Some(claim) => Outlook::waits(Reason::WhenScaledDelete { claim: claim.name.clone() }),
+        }
+    }
+
+    /// Whether the claim is to be labelled or anchored. One of another set is enrolled anew only where that set is known to be gone.
+    fn is_due(&self, claim: &Claim) -> bool {
+        let may = match &claim.enrolment {
+            Enrolment::Here => self.is_to_anchor(claim),
+            Enrolment::Nowhere => true,
+            Enrolment::Elsewhere { uid: _, lives } => *lives == Some(Life::Gone),
+        };
+        may && !claim.is_terminating()
+    }
+
+    fn is_to_anchor(&self, claim: &Claim) -> bool {
+        self.seen.set.anchors() && claim.anchorage == Anchorage::Loose
+    }
+
+    fn enrol(&self, claim: &Claim) -> Step {
+        let namespace_uid = self.seen.set.namespace_uid.clone();
+        let anchor = namespace_uid.filter(|_| self.is_to_anchor(claim));
+        let change = if anchor.is_some() { Change::Anchored } else { Change::Enrolled };
+        step(Action::Enrol { claim: claim.into(), anchor }, change)
+    }
+}
