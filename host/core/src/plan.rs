@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::{
     Action, Answer, Change, Ordinal, Plan, Reason, Report, Seat, Seen, Stage, Step, TimeMs,
     question::room,
-    seen::{Claim, Stewardship},
+    seen::{Claim, Deletion, Stewardship},
     stage::stage,
 };
 
@@ -122,6 +122,9 @@ impl Pass<'_> {
     /// Not told are two reasons that every drain passes through: the member's departure, which its own events tell, and claims that are
     /// all on their way out when their pod is gone.
     fn blocked(&self, reason: Reason) -> Outlook {
+        if let Some(reason) = self.deleted_by_a_person() {
+            return Outlook::waits(reason);
+        }
         let all_go = self.seat.claims.values().all(Claim::is_terminating);
         let going = all_go && matches!(reason, Reason::ClaimTerminating { .. });
         if going || reason == Reason::MemberThere {
@@ -129,6 +132,14 @@ impl Pass<'_> {
         }
         let wake_at = reason.ends_at();
         Outlook::waits_until(reason, wake_at)
+    }
+
+    /// The host deletes an owning claim in the foreground, and the garbage collector deletes none that is anchored or whose set and member live.
+    fn deleted_by_a_person(&self) -> Option<Reason> {
+        let owner = self.seat.claims.get(self.seen.set.templates.first()?)?;
+        let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
+        let deleted = ours && owner.deletion == Deletion::Background;
+        deleted.then(|| Reason::ClaimTerminating { claim: owner.name.clone() })
     }
 
     fn foreign(&self, reason: Reason) -> Outlook {

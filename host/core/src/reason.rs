@@ -354,7 +354,10 @@ impl fmt::Display for Reason {
                 "claim {claim} is bound to no volume: there is nothing to drain; delete it yourself if it is not wanted"
             ),
             Self::ClaimTerminating { claim } => {
-                write!(f, "claim {claim} is being deleted by somebody else: no drain starts")
+                write!(
+                    f,
+                    "claim {claim} is being deleted by somebody else: it goes with the last pod that mounts it, and no drain starts; copy its data elsewhere while that pod runs"
+                )
             }
             Self::MemberThere => write!(f, "the member is still there"),
             Self::NameHeld { why } => write!(

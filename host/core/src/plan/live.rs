@@ -58,7 +58,7 @@ impl Pass<'_> {
         let loose = self.seat.claims.values().find(is_exposed);
         let deletes = set.anchors() && set.when_scaled == WhenScaled::Delete;
         match loose.filter(|_| deletes && set.wants(self.ordinal)) {
-            None => Outlook::default(),
+            None => Outlook { reason: self.deleted_by_a_person(), ..Outlook::default() },
             Some(claim) => Outlook::waits(Reason::WhenScaledDelete { claim: claim.name.clone() }),
         }
     }
