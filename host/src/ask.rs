@@ -15,7 +15,7 @@ use crate::{
     marks::{Containers, Marks},
     modules::{Found, Unavailable},
     observe::marks_of,
-    policy::{Fault, Log, LogLevel, Module, translate, wit},
+    policy::{Fault, Log, LogLevel, Module, Pinning, PolicyRef, translate, wit},
 };
 
 /// What is answered where nobody was asked.
@@ -113,9 +113,17 @@ impl Asked<'_> {
                 ask_again_at: ask_again.map(|delay| self.now.after_ms(translate::held(delay))),
                 state: None,
             },
-            wit::Rendering::Keep(reason) => Answer::Keep(reason),
+            wit::Rendering::Keep(reason) => self.kept(settings, reason),
             wit::Rendering::Refuse(reason) => Answer::Refuse(reason),
         }
+    }
+
+    /// A reference without a digest names whatever its ConfigMap holds, and no watch tells when that changes: such a policy is asked each time.
+    fn kept(&self, settings: &Settings, reason: String) -> Answer {
+        if PolicyRef::parse(&settings.policy, Pinning::Required).is_ok() {
+            self.host.memory.keeps(&self.sight.seen.set, self.ordinal, settings, &reason);
+        }
+        Answer::Keep(reason)
     }
 
     fn make(&self, pod: wit::Pod, settings: &Settings, found: &Found, attempt: u32) -> Answer {

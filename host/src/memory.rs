@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidegate_core::{
-    Action, Ordinal, Seat, Seen, TimeMs, backoff,
+    Action, Ordinal, Seat, Seen, Set, Settings, TimeMs, backoff,
     seen::{Anchorage, Enrolment, Holder, Stewardship},
 };
 
@@ -40,12 +40,21 @@ struct SetMemory {
     held: BTreeSet<Ordinal>,
     orphan_since: BTreeMap<Ordinal, TimeMs>,
     faults: BTreeMap<Ordinal, u32>,
+    kept: BTreeMap<Ordinal, Kept>,
     conflicts: u32,
     failures: u32,
     failed_until: TimeMs,
     said: BTreeMap<(Option<Ordinal>, &'static str), String>,
     /// The claims, by UID, that a dry run would have enrolled.
     would_be_enrolled: BTreeSet<String>,
+}
+
+/// That the policy keeps the claims of an ordinal, and what that holds for.
+#[derive(Debug)]
+struct Kept {
+    generation: u64,
+    settings: u64,
+    why: String,
 }
 
 /// Whether a host that sees a set for the first time was already there when the set was made.
@@ -72,7 +81,9 @@ impl Memory {
         let ours = matches!(seen.set.stewardship, Stewardship::Ours(_));
         memory.orphan_since.retain(|ordinal, _| seen.seats.contains_key(ordinal));
         memory.faults.retain(|ordinal, _| seen.seats.contains_key(ordinal));
+        memory.kept.retain(|ordinal, _| seen.seats.contains_key(ordinal));
         memory.enrol(seen);
+        memory.keep(seen);
         for (ordinal, seat) in &mut seen.seats {
             let wanted = seen.set.wants(*ordinal);
             match &seat.holder {
@@ -136,6 +147,14 @@ impl Memory {
     pub fn answered(&self, set_uid: &str, ordinal: Ordinal) {
         if let Some(memory) = self.sets().get_mut(set_uid) {
             memory.faults.remove(&ordinal);
+        }
+    }
+
+    /// That the policy keeps the claims of this ordinal, so that it is not asked again while set, config and policy stay the same.
+    pub fn keeps(&self, set: &Set, ordinal: Ordinal, settings: &Settings, why: &str) {
+        if let Some(memory) = self.sets().get_mut(&set.uid) {
+            let (generation, settings) = (set.generation, settings.fingerprint());
+            memory.kept.insert(ordinal, Kept { generation, settings, why: why.to_owned() });
         }
     }
 
@@ -218,6 +237,19 @@ impl Memory {
 }
 
 impl SetMemory {
+    fn keep(&self, seen: &mut Seen) {
+        let Stewardship::Ours(settings) = &seen.set.stewardship else {
+            return;
+        };
+        let (generation, settings) = (seen.set.generation, settings.fingerprint());
+        for (ordinal, kept) in &self.kept {
+            let still = kept.generation == generation && kept.settings == settings;
+            if let (true, Some(seat)) = (still, seen.seats.get_mut(ordinal)) {
+                seat.kept = Some(kept.why.clone());
+            }
+        }
+    }
+
     /// Shows the claims that a dry run would have enrolled as enrolled.
     fn enrol(&mut self, seen: &mut Seen) {
         if self.would_be_enrolled.is_empty() {
@@ -238,7 +270,7 @@ impl SetMemory {
 #[cfg(test)]
 mod tests {
     use tidegate_core::{
-        Set, View,
+        View,
         seen::{Life, WhenScaled},
         settings::{self, PodManagement},
     };
@@ -287,6 +319,28 @@ mod tests {
         assert_eq!(memory.after_failure("uid", TimeMs(11_000)), 2_000);
         memory.went_through("uid");
         assert_eq!(memory.after_failure("uid", TimeMs(11_001)), 1_000);
+    }
+
+    #[test]
+    fn what_is_kept_is_asked_again_when_the_set_or_its_settings_change() {
+        let memory = Memory::new(Effect::Real);
+        let kept = |annotations: &[(&str, &str)], generation| {
+            let mut seen = seen(annotations);
+            seen.set.generation = generation;
+            memory.complete(&mut seen, Acquaintance::FromTheStart, TimeMs(0));
+            seen.seats[&Ordinal(1)].kept.clone()
+        };
+        let named = [(settings::POLICY, "library:keep")];
+        assert_eq!(kept(&named, 1), None);
+        let before = seen(&named);
+        let Stewardship::Ours(settings) = &before.set.stewardship else {
+            panic!("a set with a policy is ours");
+        };
+        memory.keeps(&before.set, Ordinal(1), settings, "enough");
+        assert_eq!(kept(&named, 1).as_deref(), Some("enough"));
+        assert_eq!(kept(&named, 2), None);
+        assert_eq!(kept(&[(settings::POLICY, "library:exec")], 1), None);
+        assert_eq!(kept(&[], 1), None);
     }
 
     #[test]

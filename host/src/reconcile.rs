@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::{Resource, runtime::controller::Action as Next};
-use tidegate_core::{Plan, Seen, TimeMs, check::check, plan::plan, questions};
+use tidegate_core::{Plan, Question, Seen, TimeMs, check::check, plan::plan, questions};
 
 use crate::{
     act, ask, clock,
@@ -29,12 +29,15 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
     let now = clock::now();
     let glance = host.glance(&set, now)?;
     let idle = plan(&glance, &ask::NO_ANSWERS, now);
-    if idle.is_idle() && questions(&glance, now).is_empty() {
+    let asked = questions(&glance, now);
+    if idle.is_idle() && asked.is_empty() {
         host.reporter.waits(&host.memory, &glance, &idle);
         host.memory.went_through(&glance.set.uid);
         return Ok(next(&idle, now));
     }
-    ask::fetch(&host, &glance).await;
+    if asked.iter().any(|question| matches!(question, Question::Render(_))) {
+        ask::fetch(&host, &glance).await;
+    }
     let now = clock::now();
     match host.look(&set, now).await? {
         Some(sight) => pass(&host, &sight, now).await,

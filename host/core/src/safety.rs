@@ -19,6 +19,7 @@ pub fn no_render(
     unwanted_by_the_set(set, settings, ordinal)
         .or_else(|| claims_unfit(set, seat))
         .or_else(|| in_use(seat).map(|pods| Reason::ClaimInUse { pods }))
+        .or_else(|| seat.kept.clone().map(|reason| Reason::PolicyKeeps { reason }))
         .or_else(|| too_early(set, settings, seat, now))
 }
 

@@ -100,6 +100,9 @@ pub struct Seat {
     pub other_users: Vec<String>,
     /// The host's notes on the passage, if it had to write any.
     pub record: Option<Record>,
+    /// Why the policy keeps the claims, where it said so of this set in this generation under these settings: it is asked again when any of
+    /// them changes.
+    pub kept: Option<String>,
     /// When this host first saw the ordinal as an orphan.
     pub orphan_since: Option<TimeMs>,
     /// Whether a drain pod of ours held the name until a moment ago, so that the set's controller may be backing off.

@@ -249,6 +249,7 @@ fn seat_line(
         ("users", pods) => seat.other_users = pods.iter().map(|pod| pod.key.clone()).collect(),
         ("record", rest) => seat.record = Some(record(generation, rest)?),
         ("no-record", []) => seat.record = None,
+        ("kept", [why]) => seat.kept = Some(why.value()?.to_owned()),
         ("orphan-since", [since]) => seat.orphan_since = Some(time(&since.key)?),
         ("freed-by-us", []) => seat.freed_by_us = true,
         ("not-freed", []) => seat.freed_by_us = false,
