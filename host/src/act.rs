@@ -59,6 +59,14 @@ fn request(of: Of<'_>, action: &Action) -> (String, Built) {
             let seal = json!({ "finalizers": [marks::SEAL], "annotations": note });
             (format!("sealing pod {ns}/{}", pod.name), patch_pod(ns, pod, seal))
         }
+        Action::GiveBack(pod) => {
+            let note = json!({ marks::SEALED: format!("{}{}", marks::GIVEN_BACK, pod.uid) });
+            let given_back = json!({ "annotations": note });
+            (
+                format!("giving back the seal of pod {ns}/{}", pod.name),
+                patch_pod(ns, pod, given_back),
+            )
+        }
         Action::DeleteClaim(claim) => {
             (format!("deleting claim {ns}/{}", claim.name()), delete_claim(ns, claim))
         }
@@ -71,6 +79,17 @@ fn request(of: Of<'_>, action: &Action) -> (String, Built) {
         }
         Action::DeletePod(pod) => {
             (format!("deleting drain pod {ns}/{}", pod.name), delete_pod(ns, pod))
+        }
+        Action::DeleteMember(pod) => {
+            (format!("deleting member {ns}/{}", pod.name), delete_pod(ns, pod))
+        }
+        Action::Hold(set) => {
+            let hold = json!({ "finalizers": [marks::HOLD] });
+            (format!("holding set {ns}/{}", set.name), patch_set(ns, set, hold))
+        }
+        Action::LetGo(set) => {
+            let free = json!({ "$deleteFromPrimitiveList/finalizers": [marks::HOLD] });
+            (format!("letting go of set {ns}/{}", set.name), patch_set(ns, set, free))
         }
         Action::Touch => (format!("touching set {ns}/{}", of.set), touch(of)),
     }
@@ -122,6 +141,12 @@ fn patch_claim(ns: &str, claim: &Target, metadata: Value) -> Built {
 
 fn patch_pod(ns: &str, pod: &Target, metadata: Value) -> Built {
     patch(&pod_path(ns, &pod.name), pod, metadata)
+}
+
+/// The status subresource takes finalizers too, and the right to it cannot change what the set is.
+fn patch_set(ns: &str, set: &Target, metadata: Value) -> Built {
+    let path = format!("/apis/apps/v1/namespaces/{ns}/statefulsets/{}/status", set.name);
+    patch(&path, set, metadata)
 }
 
 /// A finalizer is merged by its whole list, which the resourceVersion pins to the list that was seen.

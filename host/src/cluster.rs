@@ -37,6 +37,15 @@ pub enum Effect {
     DryRun,
 }
 
+/// In which order a reading is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Everything at once: the quickest.
+    AtOnce,
+    /// The claims before the rest: what the deletion of a claim is decided on.
+    ClaimsFirst,
+}
+
 /// What was read about one set, all of it after the call began.
 pub struct Reading {
     /// The set; none where it is gone.
@@ -81,11 +90,11 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// Reads the set and everything that a decision about it rests on.
+    /// Reads the set and everything that a decision about it rests on, in this order.
     ///
     /// # Errors
     /// Where any of it cannot be read: half a reading is none.
-    pub async fn read(&self, namespace: &str, set: &str) -> Result<Reading, Error> {
+    pub async fn read(&self, namespace: &str, set: &str, order: Order) -> Result<Reading, Error> {
         let sets: Api<kube::core::DynamicObject> = Api::namespaced_with(
             self.client(),
             namespace,
@@ -94,11 +103,17 @@ impl Cluster {
         let claims: Api<ClaimObject> = Api::namespaced(self.client(), namespace);
         let pods: Api<PodObject> = Api::namespaced(self.client(), namespace);
         let what = |kind: &str| format!("reading {kind} of {namespace}/{set}");
-        let (set, claims, pods) = futures::try_join!(
-            within(what("the set"), sets.get_opt(set)),
-            within(what("the claims"), every(&claims)),
-            within(what("the pods"), every(&pods)),
-        )?;
+        let claims = within(what("the claims"), every(&claims));
+        let pods = within(what("the pods"), every(&pods));
+        let set = within(what("the set"), sets.get_opt(set));
+        let (set, claims, pods) = match order {
+            Order::AtOnce => futures::try_join!(set, claims, pods)?,
+            Order::ClaimsFirst => {
+                let claims = claims.await?;
+                let (set, pods) = futures::try_join!(set, pods)?;
+                (set, claims, pods)
+            }
+        };
         let set = set.map(serde_json::to_value).transpose();
         let set = set.map_err(|error| Error::Malformed(error.to_string()))?;
         Ok(Reading { set, claims, pods })

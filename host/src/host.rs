@@ -12,7 +12,7 @@ use tidegate_core::{
 
 use crate::{
     clock,
-    cluster::Cluster,
+    cluster::{Cluster, Order, Reading},
     error::Error,
     marks::Marks,
     memory::{Acquaintance, Memory},
@@ -104,10 +104,15 @@ impl Host {
     ///
     /// # Errors
     /// Where it could not be read, or lacks what every set has.
-    pub async fn look(&self, set: &SetObject, now: TimeMs) -> Result<Option<Sight>, Error> {
+    pub async fn look(
+        &self,
+        set: &SetObject,
+        order: Order,
+        now: TimeMs,
+    ) -> Result<Option<Sight>, Error> {
         let namespace = set.namespace().unwrap_or_default();
-        let reading = self.cluster.read(&namespace, &set.name_any()).await?;
-        let Some(set_json) = reading.set else {
+        let reading = self.cluster.read(&namespace, &set.name_any(), order).await?;
+        let Some(set_json) = reading.set.clone() else {
             return Ok(None);
         };
         let fresh: SetObject = serde_json::from_value(set_json.clone())
@@ -115,7 +120,7 @@ impl Host {
         if fresh.meta().uid != set.meta().uid {
             return Ok(None);
         }
-        let mut seen = self.see(&fresh, &reading.claims, &reading.pods, now)?;
+        let mut seen = self.see(&fresh, &reading, order, now)?;
         if anchors_any(&seen) {
             seen.set.namespace_uid = self.cluster.namespace_uid(&namespace).await?;
         }
@@ -126,7 +131,12 @@ impl Host {
     ///
     /// # Errors
     /// Where it could not be read.
-    pub async fn look_behind(&self, pod: &PodObject, now: TimeMs) -> Result<Option<Sight>, Error> {
+    pub async fn look_behind(
+        &self,
+        pod: &PodObject,
+        order: Order,
+        now: TimeMs,
+    ) -> Result<Option<Sight>, Error> {
         let Ok(marks) = marks_of(pod) else {
             return Ok(None);
         };
@@ -134,13 +144,13 @@ impl Host {
             return Ok(None);
         }
         let namespace = pod.namespace().unwrap_or_default();
-        let reading = self.cluster.read(&namespace, &marks.set).await?;
+        let reading = self.cluster.read(&namespace, &marks.set, order).await?;
         let found = reading.set.as_ref().and_then(|set| set.pointer("/metadata/uid")?.as_str());
         if found == Some(marks.set_uid.as_str()) {
             return Ok(None);
         }
         let bygone = bygone(&namespace, &marks);
-        let mut seen = self.see(&bygone, &reading.claims, &reading.pods, now)?;
+        let mut seen = self.see(&bygone, &reading, order, now)?;
         seen.set.life = Life::Gone;
         Ok(Some(Sight::new(seen, Value::Null, &bygone, reading.claims, reading.pods)))
     }
@@ -148,17 +158,21 @@ impl Host {
     fn see(
         &self,
         set: &SetObject,
-        claims: &[ClaimObject],
-        pods: &[PodObject],
+        reading: &Reading,
+        order: Order,
         now: TimeMs,
     ) -> Result<Seen, Error> {
         let objects = Objects {
             set,
-            claims: claims.iter().collect(),
-            pods: pods.iter().collect(),
+            claims: reading.claims.iter().collect(),
+            pods: reading.pods.iter().collect(),
             other_set: &|uid| Some(self.life_of(uid)),
         };
-        let mut seen = observe(&objects, View::Live)?;
+        let view = match order {
+            Order::AtOnce => View::Live,
+            Order::ClaimsFirst => View::LiveInOrder,
+        };
+        let mut seen = observe(&objects, view)?;
         self.memory.complete(&mut seen, self.acquaintance(set), now);
         Ok(seen)
     }

@@ -9,8 +9,13 @@ use tidegate_core::{Record, TimeMs, record::Hold};
 pub const SET_UID: &str = "tidegate.dev/set-uid";
 /// The finalizer on a drain pod that has ended, while its claims are deleted.
 pub const SEAL: &str = "tidegate.dev/seal";
-/// The annotation that the host puts on a pod with its seal: the pod's UID. A finalizer without it was put there by somebody else.
+/// The annotation that the host puts on a pod with its seal: the pod's UID, or [`GIVEN_BACK`]. A finalizer without it was put there by somebody
+/// else.
 pub const SEALED: &str = "tidegate.dev/sealed";
+/// What [`SEALED`] says from the moment that the seal is to be given back, followed by the pod's UID.
+pub const GIVEN_BACK: &str = "given-back ";
+/// The finalizer on a set that is to be drained before it goes.
+pub const HOLD: &str = "tidegate.dev/drain-on-delete";
 /// The annotation with the marks of a drain pod.
 pub const DRAIN: &str = "tidegate.dev/drain";
 /// The annotation that unsealing leaves on a drain pod whose claims were deleted: when, in milliseconds since 1970.

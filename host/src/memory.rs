@@ -15,8 +15,8 @@ use crate::cluster::Effect;
 /// How many things that were said about one set are remembered, so that they are not said again. A set has a few reasons an ordinal; one that
 /// has more says some of them twice.
 const SAID_MAX: usize = 256;
-/// The longest delay after a fault of a policy, in milliseconds. Most faults are mended by a person, who creates a ConfigMap and then watches:
-/// half a minute is what such a person bears, and one request in that time is what the API server does.
+/// The longest delay after a fault of a policy and after a pass that failed, in milliseconds. Most are mended by a person, who creates a ConfigMap
+/// or raises a quota and then watches: half a minute is what such a person bears, and one request in that time is what the API server does.
 const FAULT_LONGEST_MS: u64 = 30_000;
 /// How many sets that are gone are remembered before they are looked for: looking costs a pass over all sets.
 const GONE_MAX: usize = 64;
@@ -90,7 +90,7 @@ impl Memory {
                 Holder::Drain(_) => {
                     memory.held.insert(*ordinal);
                 }
-                Holder::Member { .. } | Holder::Foreign { .. } => {
+                Holder::Member(_) | Holder::Foreign { .. } => {
                     memory.held.remove(ordinal);
                 }
                 Holder::Nobody if !wanted => {
@@ -129,9 +129,13 @@ impl Memory {
             | Action::CreatePod { .. }
             | Action::Seal(_)
             | Action::DeleteClaim(_)
+            | Action::GiveBack(_)
             | Action::Fence(_)
             | Action::Unseal { .. }
-            | Action::DeletePod(_) => {}
+            | Action::DeletePod(_)
+            | Action::DeleteMember(_)
+            | Action::Hold(_)
+            | Action::LetGo(_) => {}
         }
     }
 
@@ -178,7 +182,8 @@ impl Memory {
         let memory = sets.entry(set_uid.to_owned()).or_default();
         if memory.failed_until <= now {
             memory.failures = memory.failures.saturating_add(1);
-            memory.failed_until = now.after_ms(backoff::delay_ms(memory.failures));
+            let delay_ms = backoff::delay_ms(memory.failures).min(FAULT_LONGEST_MS);
+            memory.failed_until = now.after_ms(delay_ms);
         }
         memory.failed_until.remaining_ms(now).max(1)
     }
@@ -271,7 +276,7 @@ impl SetMemory {
 mod tests {
     use tidegate_core::{
         View,
-        seen::{Life, WhenScaled},
+        seen::{Cascade, Life, WhenScaled},
         settings::{self, PodManagement},
     };
 
@@ -290,6 +295,9 @@ mod tests {
             templates: vec!["data".into()],
             when_scaled: WhenScaled::Retain,
             namespace_uid: None,
+            resource_version: "1".into(),
+            cascade: Cascade::Background,
+            held: false,
             life: Life::Lives,
             stewardship: settings::parse(&annotations, PodManagement::OrderedReady),
         };

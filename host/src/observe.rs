@@ -9,7 +9,9 @@ use tidegate_core::{
     Claim, Drain, Holder, Ordinal, Record, Seat, Seen, Set, TimeMs, View, ending,
     ending::{Container, Kind, Phase, PodFacts, State},
     name,
-    seen::{Anchorage, Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
+    seen::{
+        Anchorage, Binding, Cascade, Deletion, Enrolment, Life, Member, Stewardship, WhenScaled,
+    },
     settings::{self, PodManagement},
 };
 
@@ -103,6 +105,9 @@ pub fn set(object: &SetObject) -> Result<Set, Error> {
             Some(_) | None => WhenScaled::Retain,
         },
         namespace_uid: None,
+        resource_version: meta.resource_version.clone().unwrap_or_default(),
+        cascade: cascade(meta),
+        held: meta.finalizers.iter().flatten().any(|it| it == marks::HOLD),
         life: if meta.deletion_timestamp.is_some() { Life::Terminating } else { Life::Lives },
         stewardship: stewardship(meta, management),
         namespace,
@@ -178,6 +183,18 @@ fn wanted(set: &Set) -> BTreeMap<Ordinal, Seat> {
     wanted.map(|number| (Ordinal(number), Seat::default())).collect()
 }
 
+/// The API server notes with a finalizer what it was asked to do with what the set owns.
+fn cascade(meta: &ObjectMeta) -> Cascade {
+    let bears = |name: &str| meta.finalizers.iter().flatten().any(|it| it == name);
+    if bears("foregroundDeletion") {
+        Cascade::Foreground
+    } else if bears("orphan") {
+        Cascade::Orphan
+    } else {
+        Cascade::Background
+    }
+}
+
 fn stewardship(meta: &ObjectMeta, management: PodManagement) -> Stewardship {
     match &meta.annotations {
         Some(annotations) => settings::parse(annotations, management),
@@ -227,7 +244,13 @@ fn holder(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Holder {
     if controller(&pod.metadata, "StatefulSet") == Some(set.uid.as_str()) {
         let mounts: Vec<String> = pod.claim_names().collect();
         let held = seat.claims.iter().filter(|(_, claim)| mounts.contains(&claim.name));
-        return Holder::Member { mounts: held.map(|(template, _)| template.clone()).collect() };
+        return Holder::Member(Member {
+            name: pod.name_any(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
+            terminating: pod.metadata.deletion_timestamp.is_some(),
+            mounts: held.map(|(template, _)| template.clone()).collect(),
+        });
     }
     match drain(pod, set, ordinal, seat) {
         Ok(drain) => Holder::Drain(Box::new(drain)),
@@ -284,6 +307,8 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
         ending: ending::ending(&facts(pod, &marks)),
         terminating: meta.deletion_timestamp.is_some(),
         sealed: is_sealed(pod),
+        giving_back: gives_back(pod),
+        held_by: finalizers_of_others(pod),
         stray_seal: has_finalizer(pod) && !is_sealed(pod),
         drained_at: drained_at.and_then(|text| text.parse().ok()).map(TimeMs),
         claims: marks.claims,
@@ -330,21 +355,40 @@ fn phase(text: Option<&str>) -> Phase {
     }
 }
 
+/// The API server's own finalizers are no concern of anybody's: it takes them off itself.
+fn finalizers_of_others(pod: &PodObject) -> Vec<String> {
+    let own = |finalizer: &&String| {
+        ![marks::SEAL, "foregroundDeletion", "orphan"].contains(&finalizer.as_str())
+    };
+    pod.finalizers().iter().filter(own).cloned().collect()
+}
+
 /// The finalizer alone proves nothing: whoever puts it on a pod that runs would hide the marks of an end from outside. The host puts a note
-/// beside it, in one write.
+/// beside it, in one write, and changes it before it takes the finalizer off.
 fn is_sealed(pod: &PodObject) -> bool {
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
     let note = pod.annotations().get(marks::SEALED);
-    has_finalizer(pod) && note.is_some() && note == pod.metadata.uid.as_ref()
+    has_finalizer(pod) && note.is_some_and(|note| is_given_back(note, uid) || note == uid)
+}
+
+fn gives_back(pod: &PodObject) -> bool {
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    pod.annotations().get(marks::SEALED).is_some_and(|note| is_given_back(note, uid))
+}
+
+fn is_given_back(note: &str, uid: &str) -> bool {
+    note.strip_prefix(marks::GIVEN_BACK) == Some(uid)
 }
 
 fn has_finalizer(pod: &PodObject) -> bool {
     pod.finalizers().iter().any(|finalizer| finalizer == marks::SEAL)
 }
 
-/// Whether the set that owns the claim goes, or the member that owns it is gone: the garbage collector has not come yet, but will.
+/// Whether the set that owns the claim goes, or the member that owns it is gone: the garbage collector has not come yet, but will. A set that is
+/// held until it is drained goes nowhere yet.
 fn is_left_by_its_owner(meta: &ObjectMeta, set: &Set, pods: &[&PodObject]) -> bool {
     owners(meta).any(|owner| match owner.kind.as_str() {
-        "StatefulSet" => owner.uid == set.uid && set.life != Life::Lives,
+        "StatefulSet" => owner.uid == set.uid && set.life != Life::Lives && !set.departs(),
         "Pod" => !pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(owner.uid.as_str())),
         _ => false,
     })

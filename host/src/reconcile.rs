@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::{Resource, runtime::controller::Action as Next};
-use tidegate_core::{Plan, Question, Seen, TimeMs, check::check, plan::plan, questions};
+use tidegate_core::{
+    Ordinal, Plan, Question, Seen, Step, TimeMs, check::check, plan::plan, questions,
+};
 
 use crate::{
     act, ask, clock,
-    cluster::Effect,
+    cluster::{Effect, Order},
     error::Error,
     host::{Host, Sight},
     objects::{PodObject, SetObject},
@@ -38,9 +40,12 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
     if asked.iter().any(|question| matches!(question, Question::Render(_))) {
         ask::fetch(&host, &glance).await;
     }
-    let now = clock::now();
-    match host.look(&set, now).await? {
-        Some(sight) => pass(&host, &sight, now).await,
+    // A seal is all that a claim's deletion can follow.
+    let is_sealed = |seat: &tidegate_core::Seat| seat.drain().is_some_and(|drain| drain.sealed);
+    let any_sealed = glance.seats.values().any(is_sealed);
+    let order = if any_sealed { Order::ClaimsFirst } else { Order::AtOnce };
+    match pass(&host, Subject::Set(&set), order).await? {
+        Some(next) => Ok(next),
         None => Ok(Next::await_change()),
     }
 }
@@ -50,25 +55,43 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
 /// # Errors
 /// As for [`reconcile`].
 pub async fn reconcile_left_behind(pod: Arc<PodObject>, host: Arc<Host>) -> Result<Next, Error> {
-    let now = clock::now();
-    match host.look_behind(&pod, now).await? {
-        Some(sight) => pass(&host, &sight, now).await,
+    match pass(&host, Subject::LeftBehind(&pod), Order::ClaimsFirst).await? {
+        Some(next) => Ok(next),
         None => Ok(Next::requeue(Duration::from_millis(LEFT_BEHIND_RECHECK_MS))),
     }
 }
 
-async fn pass(host: &Host, sight: &Sight, now: TimeMs) -> Result<Next, Error> {
-    let answers = ask::ask(host, sight, &questions(&sight.seen, now), now).await;
+/// What a pass is about.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    Set(&'a SetObject),
+    LeftBehind(&'a PodObject),
+}
+
+/// From look to report; nothing where the subject is gone. A plan that needs a closer look is made anew on a reading in order.
+async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<Next>, Error> {
+    let now = clock::now();
+    let sight = match subject {
+        Subject::Set(set) => host.look(set, order, now).await?,
+        Subject::LeftBehind(pod) => host.look_behind(pod, order, now).await?,
+    };
+    let Some(sight) = sight else {
+        return Ok(None);
+    };
+    let answers = ask::ask(host, &sight, &questions(&sight.seen, now), now).await;
     let plan = plan(&sight.seen, &answers, now);
     check(&sight.seen, &answers, &plan)?;
-    let carried = carry_out(host, sight, &plan, now).await;
+    if plan.look_closer && order == Order::AtOnce {
+        return Box::pin(pass(host, subject, Order::ClaimsFirst)).await;
+    }
+    let carried = carry_out(host, &sight, &plan, now).await;
 
     host.reporter.waits(&host.memory, &sight.seen, &plan);
     carried?;
     host.memory.went_through(&sight.seen.set.uid);
     // What was written may have made the next step possible, and the watch may be slow to tell. A dry run wrote nothing.
     let goes_on = !plan.is_idle() && host.cluster.effect() == Effect::Real;
-    Ok(if goes_on { Next::requeue(Duration::ZERO) } else { next(&plan, now) })
+    Ok(Some(if goes_on { Next::requeue(Duration::ZERO) } else { next(&plan, now) }))
 }
 
 /// When to look again after a failed pass: soon where only the facts had changed, later with every other failure in a row.
@@ -91,30 +114,47 @@ pub fn after_error<K: Resource<DynamicType = ()>>(
     Next::requeue(Duration::from_millis(delay_ms))
 }
 
-/// The steps of one ordinal in order, up to the first that fails; a failure of one ordinal is no reason to leave out the others.
+/// The step on the set, then the steps of one ordinal in order, up to the first that fails; a failure of one ordinal is no reason to leave out the
+/// others.
 async fn carry_out(host: &Host, sight: &Sight, plan: &Plan, now: TimeMs) -> Result<(), Error> {
-    let Seen { set, .. } = &sight.seen;
-    let stamp = now.0.to_string();
-    let of =
-        act::Of { namespace: &set.namespace, set: &set.name, set_uid: &set.uid, stamp: &stamp };
     let mut failure = None;
+    if let Some(step) = &plan.on_set {
+        failure = take(host, sight, None, step, now).await.err();
+    }
     for (at, (ordinal, steps)) in plan.steps.iter().rev().enumerate() {
         if at > 0 && clock::now().0.saturating_sub(now.0) > READING_MAX_MS {
             break;
         }
         for step in steps {
-            if let Err(error) = act::act(&host.cluster, of, &step.action).await {
-                host.reporter.refused(&host.memory, &sight.seen, *ordinal, &error);
+            if let Err(error) = take(host, sight, Some(*ordinal), step, now).await {
                 failure = Some(error);
                 break;
-            }
-            host.memory.done(&sight.seen, &step.action);
-            if let Some(change) = &step.change {
-                host.reporter.changed(&host.memory, &sight.seen, *ordinal, change);
             }
         }
     }
     failure.map_or(Ok(()), Err)
+}
+
+async fn take(
+    host: &Host,
+    sight: &Sight,
+    ordinal: Option<Ordinal>,
+    step: &Step,
+    now: TimeMs,
+) -> Result<(), Error> {
+    let Seen { set, .. } = &sight.seen;
+    let stamp = now.0.to_string();
+    let of =
+        act::Of { namespace: &set.namespace, set: &set.name, set_uid: &set.uid, stamp: &stamp };
+    if let Err(error) = act::act(&host.cluster, of, &step.action).await {
+        host.reporter.refused(&host.memory, &sight.seen, ordinal, &error);
+        return Err(error);
+    }
+    host.memory.done(&sight.seen, &step.action);
+    if let Some(change) = &step.change {
+        host.reporter.changed(&host.memory, &sight.seen, ordinal, change);
+    }
+    Ok(())
 }
 
 fn next(plan: &Plan, now: TimeMs) -> Next {

@@ -47,37 +47,41 @@ impl Reporter {
     }
 
     /// Tells what was done, or would have been.
-    pub fn changed(&self, memory: &Memory, seen: &Seen, ordinal: Ordinal, change: &Change) {
+    pub fn changed(&self, memory: &Memory, seen: &Seen, ordinal: Option<Ordinal>, change: &Change) {
         match self.effect {
             Effect::Real => self.done(seen, ordinal, change),
             Effect::DryRun => self.would_do(memory, seen, ordinal, change),
         }
     }
 
-    fn done(&self, seen: &Seen, ordinal: Ordinal, change: &Change) {
+    fn done(&self, seen: &Seen, ordinal: Option<Ordinal>, change: &Change) {
         let set = &seen.set;
-        let note = format!("{}: {change}", set.member(ordinal));
-        tracing::info!(namespace = set.namespace, set = set.name, %ordinal, change = change.code(), "{change}");
-        self.tell(seen, Some(ordinal), change.severity(), change.code(), note);
+        let note = note(seen, ordinal, change);
+        tracing::info!(namespace = set.namespace, set = set.name, change = change.code(), "{note}");
+        self.tell(seen, ordinal, change.severity(), change.code(), note);
     }
 
     /// The same plan comes of every look, and is told once.
-    fn would_do(&self, memory: &Memory, seen: &Seen, ordinal: Ordinal, change: &Change) {
+    fn would_do(&self, memory: &Memory, seen: &Seen, ordinal: Option<Ordinal>, change: &Change) {
         let set = &seen.set;
-        let note = format!(
-            "{}: dry run, nothing is changed; this would be done: {change}",
-            set.member(ordinal)
-        );
-        if memory.is_news(&set.uid, Some(ordinal), DRY_RUN, &note) {
-            tracing::info!(namespace = set.namespace, set = set.name, %ordinal, change = change.code(), "dry run: {change}");
-            self.tell(seen, Some(ordinal), change.severity(), DRY_RUN, note);
+        let what = format!("dry run, nothing is changed; this would be done: {change}");
+        let note = note(seen, ordinal, &what);
+        if memory.is_news(&set.uid, ordinal, DRY_RUN, &note) {
+            tracing::info!(
+                namespace = set.namespace,
+                set = set.name,
+                change = change.code(),
+                "{note}"
+            );
+            self.tell(seen, ordinal, change.severity(), DRY_RUN, note);
         }
     }
 
     /// Tells why nothing more is done, where it was not told already.
     pub fn waits(&self, memory: &Memory, seen: &Seen, plan: &Plan) {
         let reported = plan.reports.iter().map(|report| (report.ordinal, report.reason.code()));
-        let dry = plan.steps.keys().map(|ordinal| (Some(*ordinal), DRY_RUN));
+        let of_ordinals = plan.steps.keys().map(|ordinal| (Some(*ordinal), DRY_RUN));
+        let dry = of_ordinals.chain(plan.on_set.iter().map(|_| (None, DRY_RUN)));
         let still: BTreeSet<_> = reported.chain(dry).collect();
         memory.only_still_true(&seen.set.uid, &still);
         for report in &plan.reports {
@@ -87,20 +91,17 @@ impl Reporter {
 
     /// Tells that the API server refused a write, in its own words. That the cluster had changed since it was read is no news, unless it goes on
     /// being the answer.
-    pub fn refused(&self, memory: &Memory, seen: &Seen, ordinal: Ordinal, error: &Error) {
+    pub fn refused(&self, memory: &Memory, seen: &Seen, ordinal: Option<Ordinal>, error: &Error) {
         let passes = error.is_conflict() && !memory.has_lasting_conflict(&seen.set.uid);
         if let (Error::Refused { .. }, false) = (error, passes) {
             let reason = Reason::WriteRefused { what: error.to_string() };
-            self.wait(memory, seen, Some(ordinal), &reason);
+            self.wait(memory, seen, ordinal, &reason);
         }
     }
 
     fn wait(&self, memory: &Memory, seen: &Seen, ordinal: Option<Ordinal>, reason: &Reason) {
         let set = &seen.set;
-        let note = match ordinal {
-            Some(ordinal) => format!("{}: {reason}", set.member(ordinal)),
-            None => reason.to_string(),
-        };
+        let note = note(seen, ordinal, reason);
         if memory.is_news(&set.uid, ordinal, reason.code(), &note) {
             tracing::debug!(
                 namespace = set.namespace,
@@ -157,6 +158,13 @@ impl Reporter {
                 "an event was dropped: too many wait to be sent"
             );
         }
+    }
+}
+
+fn note(seen: &Seen, ordinal: Option<Ordinal>, what: &dyn std::fmt::Display) -> String {
+    match ordinal {
+        Some(ordinal) => format!("{}: {what}", seen.set.member(ordinal)),
+        None => what.to_string(),
     }
 }
 

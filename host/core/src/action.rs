@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Change, Drain, Ordinal, PodBody, Reason, Record, TimeMs, proof::Condemned, seen::Claim,
+    Change, Drain, Ordinal, PodBody, Reason, Record, Set, TimeMs,
+    proof::Condemned,
+    seen::{Claim, Member},
 };
 
 /// What one pass does, why it does nothing more, and when to look again even if nothing changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// What to do to the set itself, before anything else.
+    pub on_set: Option<Step>,
     /// What to do, an ordinal after the other; the steps of one ordinal are done in order, and the first that fails ends them.
     pub steps: BTreeMap<Ordinal, Vec<Step>>,
     /// What is not done, and why.
@@ -54,6 +58,8 @@ pub enum Action {
     Seal(Target),
     /// Delete a claim.
     DeleteClaim(Condemned),
+    /// Say on the seal that it is being given back, so that it proves nothing any more.
+    GiveBack(Target),
     /// Change nothing of a claim but its version, so that a DELETE that was sent and never answered is refused whenever it arrives.
     Fence(Target),
     /// Take our finalizer off the drain pod.
@@ -65,6 +71,12 @@ pub enum Action {
     },
     /// Delete the drain pod.
     DeletePod(Target),
+    /// Put our finalizer on the set, so that it is held until it is drained.
+    Hold(Target),
+    /// Take our finalizer off the set.
+    LetGo(Target),
+    /// Delete the member of a set that departs, so that its ordinal can be drained.
+    DeleteMember(Target),
     /// Write a note on the set so that its controller looks at once.
     Touch,
 }
@@ -105,10 +117,10 @@ impl Plan {
     /// Whether there is nothing to write, and nothing that a live read might turn into a write.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.steps.is_empty() && !self.look_closer
+        self.on_set.is_none() && self.steps.is_empty() && !self.look_closer
     }
 
-    /// Every write of the plan.
+    /// Every write of the plan that is about an ordinal.
     pub fn actions(&self) -> impl Iterator<Item = (Ordinal, &Action)> {
         self.steps
             .iter()
@@ -122,6 +134,26 @@ impl From<&Claim> for Target {
             name: claim.name.clone(),
             uid: claim.uid.clone(),
             resource_version: claim.resource_version.clone(),
+        }
+    }
+}
+
+impl From<&Set> for Target {
+    fn from(set: &Set) -> Self {
+        Self {
+            name: set.name.clone(),
+            uid: set.uid.clone(),
+            resource_version: set.resource_version.clone(),
+        }
+    }
+}
+
+impl From<&Member> for Target {
+    fn from(member: &Member) -> Self {
+        Self {
+            name: member.name.clone(),
+            uid: member.uid.clone(),
+            resource_version: member.resource_version.clone(),
         }
     }
 }

@@ -8,15 +8,17 @@ use crate::{
     Action, Answer, Drain, Ending, Ordinal, Plan, PodBody, Seat, Seen, Step, View,
     action::{Outcome, Target},
     proof::{Condemned, Propagation},
-    seen::{Anchorage, Binding, Deletion, Enrolment, Holder, Life, Stewardship, WhenScaled},
+    seen::{
+        Anchorage, Binding, Cascade, Deletion, Enrolment, Holder, Life, Stewardship, WhenScaled,
+    },
     settings::{Activity, OnSetDeleted},
 };
 
 /// A write that must not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The ordinal.
-    pub ordinal: Ordinal,
+    /// The ordinal; none where it is about the set.
+    pub ordinal: Option<Ordinal>,
     /// The kind of write.
     pub write: &'static str,
     /// The rule that it breaks.
@@ -25,7 +27,11 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ordinal {}: {} would break the rule: {}", self.ordinal, self.write, self.rule)
+        match self.ordinal {
+            Some(ordinal) => write!(f, "ordinal {ordinal}: ")?,
+            None => write!(f, "the set: ")?,
+        }
+        write!(f, "{} would break the rule: {}", self.write, self.rule)
     }
 }
 
@@ -40,6 +46,14 @@ pub fn check(
     answers: &BTreeMap<Ordinal, Answer>,
     plan: &Plan,
 ) -> Result<(), Violation> {
+    if let Some(step) = &plan.on_set {
+        let (write, rules) = on_set(seen, &step.action);
+        let live = ("it was decided on a live read", seen.view != View::Cached);
+        let broken = std::iter::once(live).chain(rules).find(|(_, holds)| !holds);
+        if let Some((rule, _)) = broken {
+            return Err(Violation { ordinal: None, write, rule });
+        }
+    }
     for (&ordinal, steps) in &plan.steps {
         for (at, step) in steps.iter().enumerate() {
             let (write, rules) = match seen.seats.get(&ordinal) {
@@ -48,10 +62,10 @@ pub fn check(
             };
             let earlier = steps.get(..at).unwrap_or_default();
             let order = seen.seats.get(&ordinal).map(|seat| order(seat, earlier, &step.action));
-            let live = ("it was decided on a live read", seen.view == View::Live);
+            let live = ("it was decided on a live read", seen.view != View::Cached);
             for (rule, holds) in std::iter::once(live).chain(rules).chain(order) {
                 if !holds {
-                    return Err(Violation { ordinal, write, rule });
+                    return Err(Violation { ordinal: Some(ordinal), write, rule });
                 }
             }
         }
@@ -84,9 +98,16 @@ fn rules(
         }
         Action::Seal(pod) => ("sealing a pod", seal(seen, seat, answer, pod)),
         Action::DeleteClaim(claim) => ("deleting a claim", delete_claim(seen, seat, answer, claim)),
+        Action::GiveBack(pod) => ("giving a seal back", give_back(seat, pod)),
         Action::Fence(claim) => ("fencing a claim", fence(seat, claim)),
         Action::Unseal { pod, outcome } => ("unsealing a pod", unseal(seat, pod, *outcome)),
         Action::DeletePod(pod) => ("deleting a drain pod", delete_pod(seen, seat, pod)),
+        Action::DeleteMember(member) => {
+            ("deleting a member", delete_member(seen, ordinal, seat, member))
+        }
+        Action::Hold(_) | Action::LetGo(_) => {
+            ("a write to the set", vec![("it is about an ordinal", false)])
+        }
         Action::Touch => {
             let free = seat.holder == Holder::Nobody && seat.freed_by_us;
             let rules = vec![
@@ -116,8 +137,12 @@ fn order(seat: &Seat, earlier: &[Step], action: &Action) -> (&'static str, bool)
                 | Action::CreatePod { .. }
                 | Action::Seal(_)
                 | Action::DeleteClaim(_)
+                | Action::GiveBack(_)
                 | Action::Unseal { .. }
                 | Action::DeletePod(_)
+                | Action::Hold(_)
+                | Action::LetGo(_)
+                | Action::DeleteMember(_)
                 | Action::Touch => false,
             })
     };
@@ -135,8 +160,12 @@ fn order(seat: &Seat, earlier: &[Step], action: &Action) -> (&'static str, bool)
         | Action::Note { .. }
         | Action::CreatePod { .. }
         | Action::Seal(_)
+        | Action::GiveBack(_)
         | Action::Fence(_)
         | Action::DeletePod(_)
+        | Action::Hold(_)
+        | Action::LetGo(_)
+        | Action::DeleteMember(_)
         | Action::Touch => ("it is in order", true),
     }
 }
@@ -149,10 +178,10 @@ fn enrol(
     anchor: Option<&str>,
 ) -> Rules {
     let held = match &seat.holder {
-        Holder::Member { mounts } => seat
+        Holder::Member(member) => seat
             .claims
             .iter()
-            .any(|(template, claim)| claim.uid == target.uid && mounts.contains(template)),
+            .any(|(template, claim)| claim.uid == target.uid && member.mounts.contains(template)),
         Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => false,
     };
     let claim = seat.claim_of(&target.uid);
@@ -163,7 +192,7 @@ fn enrol(
         Enrolment::Elsewhere { uid, lives } => *uid != seen.set.uid && *lives == Some(Life::Gone),
     });
     let keeps = match &seen.set.stewardship {
-        Stewardship::Ours(settings) => settings.on_set_deleted == OnSetDeleted::Keep,
+        Stewardship::Ours(settings) => settings.on_set_deleted != OnSetDeleted::AsTheSet,
         Stewardship::NotOurs | Stewardship::Unreadable { .. } => false,
     };
     let loose = claim.is_some_and(|claim| claim.anchorage == Anchorage::Loose);
@@ -190,7 +219,11 @@ fn create(
     answer: Option<&Answer>,
     body: &PodBody,
 ) -> Rules {
-    let end = u64::from(seen.set.start).saturating_add(u64::from(seen.set.replicas));
+    let start = u64::from(seen.set.start);
+    let end = match seen.set.life {
+        Life::Lives => start.saturating_add(u64::from(seen.set.replicas)),
+        Life::Terminating | Life::Gone => start,
+    };
     let claims = &body.claims;
     let rendered = matches!(answer, Some(Answer::Pod(rendered)) if **rendered == *body);
     let fit = seat.claims.values().all(|claim| {
@@ -201,7 +234,8 @@ fn create(
     let same = seat.claims.len() == claims.len()
         && seat.claims.iter().all(|(name, claim)| claims.get(name) == Some(&claim.uid));
     vec![
-        ("the set lives", seen.set.life == Life::Lives),
+        ("the set lives, or is drained before it goes", lives_or_departs(seen)),
+        ("nothing above is left to drain where the set goes", is_highest(seen, ordinal)),
         ("the set is ours and not paused", is_active(seen)),
         ("the policy rendered this very pod", rendered),
         ("one of the claims owns the pod", claims.contains_key(&body.owner)),
@@ -215,13 +249,17 @@ fn create(
 
 fn seal(seen: &Seen, seat: &Seat, answer: Option<&Answer>, target: &Target) -> Rules {
     let drain = this_pod(seat, target);
+    // What was to be given back while a claim is deleted holds the name already; sealed again, it can only go on.
+    let again = drain.is_some_and(|pod| pod.sealed && pod.giving_back && seat.has_begun_to_go(pod));
+    let fresh = drain.is_some_and(|pod| !pod.sealed);
     vec![
         ("the pod is our drain pod in this version", drain.is_some()),
-        ("the policy says complete", matches!(answer, Some(Answer::Complete(_)))),
-        ("the pod ended by itself", drain.is_some_and(|pod| pod.ending == Ending::ByItself)),
-        ("the pod is not being deleted", drain.is_some_and(|pod| !pod.terminating)),
-        ("the set is ours and not paused", is_active(seen)),
-        ("no other pod uses the claims", seat.other_users.is_empty()),
+        ("it is not sealed, or the seal cannot be given back any more", fresh || again),
+        ("the policy says complete", again || matches!(answer, Some(Answer::Complete(_)))),
+        ("the pod ended by itself", again || drain.is_some_and(|it| it.ending == Ending::ByItself)),
+        ("the pod is not being deleted", again || drain.is_some_and(|pod| !pod.terminating)),
+        ("the set is ours and not paused", again || is_active(seen)),
+        ("no other pod uses the claims", again || seat.other_users.is_empty()),
     ]
 }
 
@@ -239,7 +277,9 @@ fn delete_claim(seen: &Seen, seat: &Seat, answer: Option<&Answer>, condemned: &C
     let owner_uid = pod.and_then(|pod| pod.claims.get(&pod.owner));
     let is_owner = owner_uid.is_some_and(|uid| uid == condemned.uid());
     vec![
+        ("the pods were read after the claims", seen.view == View::LiveInOrder),
         ("the drain pod is sealed", pod.is_some_and(|pod| pod.sealed)),
+        ("the seal is not given back", pod.is_some_and(|pod| !pod.giving_back)),
         ("the set is ours and not paused, or the deletion has begun", begun || is_active(seen)),
         ("the drain pod ended by itself", pod.is_some_and(|pod| pod.ending == Ending::ByItself)),
         ("the drain pod mounted this very claim", mounted),
@@ -254,13 +294,30 @@ fn delete_claim(seen: &Seen, seat: &Seat, answer: Option<&Answer>, condemned: &C
     ]
 }
 
+fn give_back(seat: &Seat, target: &Target) -> Rules {
+    let drain = this_pod(seat, target);
+    let untouched = |uid: &String| {
+        seat.claim_of(uid)
+            .is_some_and(|claim| matches!(claim.deletion, Deletion::None | Deletion::Impending))
+    };
+    vec![
+        ("the pod is our sealed drain pod in this version", drain.is_some_and(|pod| pod.sealed)),
+        ("it is not given back already", drain.is_some_and(|pod| !pod.giving_back)),
+        (
+            "no claim of it is being deleted",
+            drain.is_some_and(|pod| pod.claims.values().all(untouched)),
+        ),
+    ]
+}
+
 fn fence(seat: &Seat, target: &Target) -> Rules {
     let held = seat
         .drain()
-        .is_some_and(|pod| pod.sealed && pod.claims.values().any(|uid| *uid == target.uid));
+        .filter(|pod| pod.sealed && pod.giving_back)
+        .is_some_and(|pod| pod.claims.values().any(|uid| *uid == target.uid));
     vec![
         ("the claim was seen in this version", sees_claim(seat, target)),
-        ("a sealed drain pod of ours holds the claim", held),
+        ("a drain pod of ours holds the claim, its seal being given back", held),
     ]
 }
 
@@ -279,7 +336,7 @@ fn unseal(seat: &Seat, target: &Target, outcome: Outcome) -> Rules {
     let none_gone = drain.is_some_and(|pod| !pod.claims.values().any(gone));
     let right = match outcome {
         Outcome::Drained { .. } => all_gone,
-        Outcome::GivenBack => none_gone,
+        Outcome::GivenBack => none_gone && drain.is_some_and(|pod| pod.giving_back),
     };
     vec![
         ("the pod is our sealed drain pod in this version", drain.is_some_and(|pod| pod.sealed)),
@@ -302,6 +359,120 @@ fn delete_pod(seen: &Seen, seat: &Seat, target: &Target) -> Rules {
             !is_paused(seen) || drain.is_some_and(|pod| pod.drained_at.is_some()),
         ),
     ]
+}
+
+fn on_set(seen: &Seen, action: &Action) -> (&'static str, Rules) {
+    let set = &seen.set;
+    let version = |target: &Target| {
+        target.name == set.name
+            && target.uid == set.uid
+            && target.resource_version == set.resource_version
+    };
+    let asks = asks_for_a_drain(seen);
+    match action {
+        Action::Hold(target) => (
+            "holding the set",
+            vec![
+                ("the set was seen in this version", version(target)),
+                ("the set asks to be drained when it is deleted", asks),
+                ("the set is not being deleted", set.life == Life::Lives),
+                ("the set is not held", !set.held),
+            ],
+        ),
+        Action::LetGo(target) => {
+            let unread = matches!(set.stewardship, Stewardship::Unreadable { .. });
+            let waits = asks && lives_or_departs(seen);
+            let drained = set.life == Life::Terminating && !is_paused(seen) && is_drained(seen);
+            (
+                "letting the set go",
+                vec![
+                    ("the set was seen in this version", version(target)),
+                    ("the set is held", set.held),
+                    ("its annotations are understood", !unread),
+                    ("nothing is left to drain, or no drain is asked for", !waits || drained),
+                ],
+            )
+        }
+        Action::Enrol { .. }
+        | Action::Note { .. }
+        | Action::CreatePod { .. }
+        | Action::Seal(_)
+        | Action::DeleteClaim(_)
+        | Action::GiveBack(_)
+        | Action::Fence(_)
+        | Action::Unseal { .. }
+        | Action::DeletePod(_)
+        | Action::DeleteMember(_)
+        | Action::Touch => ("a write to an ordinal", vec![("it is about the set", false)]),
+    }
+}
+
+fn delete_member(seen: &Seen, ordinal: Ordinal, seat: &Seat, target: &Target) -> Rules {
+    let member = match &seat.holder {
+        Holder::Member(member) => Some(member),
+        Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => None,
+    };
+    let same = member.is_some_and(|member| {
+        (&member.name, &member.uid, &member.resource_version)
+            == (&target.name, &target.uid, &target.resource_version)
+    });
+    let fit = seat.claims.values().all(|claim| {
+        claim.enrolment == Enrolment::Here
+            && claim.binding == Binding::Bound
+            && claim.deletion == Deletion::None
+    });
+    let departs = seen.set.life == Life::Terminating && lives_or_departs(seen);
+    vec![
+        ("the pod is the member in this version", same),
+        ("the set is deleted, held, and asks to be drained", departs),
+        ("the set is ours and not paused", is_active(seen)),
+        ("the ordinal is not below the start", ordinal.0 >= seen.set.start),
+        ("nothing above is left to drain", is_highest(seen, ordinal)),
+        ("every claim is enrolled here, bound and not deleted", fit && !seat.claims.is_empty()),
+        ("no other pod uses the claims", seat.other_users.is_empty()),
+    ]
+}
+
+fn asks_for_a_drain(seen: &Seen) -> bool {
+    matches!(&seen.set.stewardship, Stewardship::Ours(it) if it.on_set_deleted == OnSetDeleted::Drain)
+}
+
+fn lives_or_departs(seen: &Seen) -> bool {
+    match seen.set.life {
+        Life::Lives => true,
+        Life::Terminating => {
+            asks_for_a_drain(seen) && seen.set.held && seen.set.cascade == Cascade::Background
+        }
+        Life::Gone => false,
+    }
+}
+
+/// In a set that lives every orphan may be drained; in one that goes, only where no ordinal above it waits.
+fn is_highest(seen: &Seen, ordinal: Ordinal) -> bool {
+    let mut above = seen.seats.iter().filter(|(other, _)| **other > ordinal);
+    seen.set.life == Life::Lives || above.all(|(_, seat)| is_done(seen, seat))
+}
+
+fn is_drained(seen: &Seen) -> bool {
+    let mut from_the_start = seen.seats.iter().filter(|(other, _)| other.0 >= seen.set.start);
+    from_the_start.all(|(_, seat)| is_done(seen, seat))
+}
+
+fn is_done(seen: &Seen, seat: &Seat) -> bool {
+    let settled = seat.kept.is_some()
+        || match (&seen.set.stewardship, &seat.record) {
+            (Stewardship::Ours(settings), Some(record)) => {
+                record.set_uid == seen.set.uid
+                    && record.generation == seen.set.generation
+                    && record.hold.as_ref().is_some_and(|it| it.settings == settings.fingerprint())
+            }
+            (_, _) => false,
+        };
+    let open = seat
+        .claims
+        .values()
+        .any(|claim| claim.enrolment == Enrolment::Here && claim.deletion == Deletion::None);
+    seat.drain().is_none() && (settled || !open)
 }
 
 fn is_live(seen: &Seen, ordinal: Ordinal) -> bool {

@@ -12,15 +12,18 @@
 //! | `Ripe` | an orphan that may be rendered | note a state, create the drain pod |
 //! | `Draining` | our drain pod, not sealed | note a state, seal, or delete the pod |
 //! | `Leaving` | our drain pod, not sealed, being deleted | note the next attempt |
-//! | `Sealed` | our sealed pod; a claim is not yet being deleted | delete claims, or unseal and give back |
+//! | `Sealed` | our sealed pod; a claim is not yet being deleted | delete claims, or say on the seal that it is given back |
+//! | `GivingBack` | our sealed pod, whose seal was said to be given back | give every claim a new version, unseal |
 //! | `Condemned` | our sealed pod; every claim of it is being deleted or gone | unseal |
 //! | `Ended` | our pod, unsealed after its claims were deleted | delete the pod where the garbage collector is slow |
+//! | `Departing` | the member of the ordinal whose turn it is, in a set that is deleted and drained first | delete the member |
 //! | `Foreign` | a pod that is not ours and not the member holds the name | a report |
 
 pub mod action;
 pub mod answer;
 pub mod backoff;
 pub mod check;
+pub mod departure;
 pub mod ending;
 pub mod name;
 pub mod plan;

@@ -1,6 +1,7 @@
 //! What to do in one pass: how a plan is made, a stage of the passage after the other.
 
 mod attempt;
+mod departure;
 mod end;
 mod live;
 mod note;
@@ -40,6 +41,7 @@ pub fn plan(seen: &Seen, answers: &BTreeMap<Ordinal, Answer>, now: TimeMs) -> Pl
         let reason = Reason::AnnotationUnreadable { annotation, value, mend };
         plan.reports.push(Report { ordinal: None, reason });
     }
+    departure::on_set(seen, &mut plan);
     let mut room = room(seen);
     for (ordinal, seat) in seen.seats.iter().rev() {
         let pass = Pass { seen, ordinal: *ordinal, seat, now, has_room: room > 0 };
@@ -113,8 +115,10 @@ impl Pass<'_> {
             Stage::Draining(drain) => self.draining(drain, answer),
             Stage::Leaving(drain) => self.leaving(drain),
             Stage::Sealed(drain) => self.sealed(drain, answer),
+            Stage::GivingBack(drain) => self.giving_back(drain),
             Stage::Condemned(drain) => self.condemned(drain),
             Stage::Ended(drain) => self.ended(drain),
+            Stage::Departing(member) => self.departing(member),
             Stage::Foreign(reason) => self.foreign(reason),
         }
     }

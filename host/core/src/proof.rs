@@ -67,13 +67,13 @@ impl Proof {
     /// # Errors
     /// What speaks against it, if anything does or anything needed is not known.
     pub fn of(seen: &Seen, seat: &Seat, drain: &Drain, answer: &Answer) -> Result<Self, Reason> {
-        if seen.view != View::Live {
+        if seen.view != View::LiveInOrder {
             return Err(Reason::Unknown { what: "how things stand at the API server".to_owned() });
         }
         let Answer::Complete(reason) = answer else {
             return Err(Reason::Unknown { what: "whether the drain is complete".to_owned() });
         };
-        if !drain.sealed {
+        if !drain.sealed || drain.giving_back {
             return Err(Reason::Unknown { what: "whether the name stays held".to_owned() });
         }
         match safety::no_claim_delete(&seen.set, seat, drain) {

@@ -41,8 +41,10 @@ pub fn questions(seen: &Seen, now: TimeMs) -> Vec<Question> {
             | Stage::Live
             | Stage::Blocked(_)
             | Stage::Leaving(_)
+            | Stage::GivingBack(_)
             | Stage::Condemned(_)
             | Stage::Ended(_)
+            | Stage::Departing(_)
             | Stage::Foreign(_) => {}
         }
     }

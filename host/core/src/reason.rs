@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Ending, TimeMs};
+use crate::{Ending, Ordinal, TimeMs, seen::Cascade};
 
 /// How an operator should take a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,18 @@ pub enum Reason {
         /// Until when.
         until: TimeMs,
     },
+    /// The set is deleted and drained first; it is this ordinal's turn.
+    Departs {
+        /// The ordinal.
+        ordinal: Ordinal,
+    },
+    /// The set is deleted and drained first, and the ordinals above this one have their turn before it.
+    AwaitsHigher,
+    /// The set asks to be drained when it is deleted, and was deleted in a way that leaves nobody to drain to.
+    NobodyStays {
+        /// Which way.
+        cascade: Cascade,
+    },
     /// The policy took its `complete` back under the seal; the next seal waits.
     SealWithdrawn {
         /// Until when.
@@ -154,6 +166,11 @@ pub enum Reason {
     PodLeaving,
     /// The drain pod is being deleted and bears the seal's finalizer, which the host did not put there.
     StraySeal,
+    /// The drain pod is to go and does not, because others put finalizers on it.
+    HeldByFinalizers {
+        /// Them.
+        finalizers: Vec<String>,
+    },
     /// The claims are being deleted; the garbage collector has not come yet.
     Collecting,
     /// The API server refused what was decided.
@@ -208,6 +225,15 @@ pub enum Change {
     Collected,
     /// The set was touched so that its controller looks at once.
     Touched,
+    /// The set is held, so that its deletion waits until it is drained.
+    Held,
+    /// The set is held no more.
+    LetGo {
+        /// Why.
+        why: String,
+    },
+    /// The member of a set that is drained before it goes was deleted.
+    MemberDeleted,
 }
 
 impl Reason {
@@ -231,6 +257,9 @@ impl Reason {
             Self::ClaimInUse { .. } => "ClaimInUse",
             Self::Delayed { .. } => "Delayed",
             Self::BackingOff { .. } => "BackingOff",
+            Self::Departs { .. } => "Departs",
+            Self::AwaitsHigher => "AwaitsHigher",
+            Self::NobodyStays { .. } => "NobodyStays",
             Self::SealWithdrawn { .. } => "SealWithdrawn",
             Self::Queued => "Queued",
             Self::Held { .. } => "Held",
@@ -245,6 +274,7 @@ impl Reason {
             Self::PodHoldsData { .. } => "PodHoldsData",
             Self::PodLeaving => "PodLeaving",
             Self::StraySeal => "StraySeal",
+            Self::HeldByFinalizers { .. } => "HeldByFinalizers",
             Self::Collecting => "Collecting",
             Self::WriteRefused { .. } => "WriteRefused",
             Self::Unknown { .. } => "Unknown",
@@ -279,6 +309,8 @@ impl Reason {
             | Self::MemberThere
             | Self::Delayed { .. }
             | Self::BackingOff { .. }
+            | Self::Departs { .. }
+            | Self::AwaitsHigher
             | Self::SealWithdrawn { .. }
             | Self::Queued
             | Self::PolicyWaits { .. }
@@ -304,7 +336,9 @@ impl Reason {
             | Self::NotProven { .. }
             | Self::InUseAtTheEnd { .. }
             | Self::PodHoldsData { .. }
+            | Self::NobodyStays { .. }
             | Self::StraySeal
+            | Self::HeldByFinalizers { .. }
             | Self::WriteRefused { .. }
             | Self::Unknown { .. } => Severity::Warning,
         }
@@ -373,6 +407,24 @@ impl fmt::Display for Reason {
             Self::BackingOff { attempt, .. } => {
                 write!(f, "attempt {attempt} waits after the failure of the one before it")
             }
+            Self::Departs { ordinal } => write!(
+                f,
+                "the set is deleted and held until it is drained, highest ordinal first; it is the turn of {ordinal}; take tidegate.dev/on-set-deleted off to let the set go with its claims kept"
+            ),
+            Self::AwaitsHigher => {
+                write!(f, "the set is deleted: the ordinals above are drained first")
+            }
+            Self::NobodyStays { cascade } => {
+                let how = match cascade {
+                    Cascade::Foreground => "in the foreground, which ends all its members at once",
+                    Cascade::Orphan => "with its pods left behind",
+                    Cascade::Background => "in the background",
+                };
+                write!(
+                    f,
+                    "the set was deleted {how}: there is nobody to drain to, so every claim is kept and the set is let go; delete it with --cascade=background to have it drained"
+                )
+            }
             Self::SealWithdrawn { .. } => write!(
                 f,
                 "the policy took its `complete` back when it was asked again under the seal: the next seal waits"
@@ -417,6 +469,11 @@ impl fmt::Display for Reason {
                 f,
                 "the drain pod is being deleted and somebody put the finalizer tidegate.dev/seal on it: it proves nothing, and the name is held until you take it off"
             ),
+            Self::HeldByFinalizers { finalizers } => write!(
+                f,
+                "the drain pod is to go, and finalizers that the host did not put there hold it and the member's name: {}; whoever put them there must take them off",
+                finalizers.join(", ")
+            ),
             Self::Collecting => write!(
                 f,
                 "the claims are being deleted: the cluster's garbage collector removes them with the drain pod"
@@ -444,6 +501,9 @@ impl Change {
             Self::Drained { .. } => "Drained",
             Self::Collected => "Collected",
             Self::Touched => "Touched",
+            Self::Held => "Held",
+            Self::LetGo { .. } => "LetGo",
+            Self::MemberDeleted => "MemberDeleted",
         }
     }
 
@@ -459,7 +519,10 @@ impl Change {
             | Self::Sealed { .. }
             | Self::Drained { .. }
             | Self::Collected
-            | Self::Touched => Severity::Normal,
+            | Self::Touched
+            | Self::Held
+            | Self::LetGo { .. }
+            | Self::MemberDeleted => Severity::Normal,
         }
     }
 }
@@ -494,6 +557,15 @@ impl fmt::Display for Change {
             Self::Collected => {
                 write!(f, "the drain pod is deleted, because the garbage collector is slow")
             }
+            Self::Held => write!(
+                f,
+                "the set is held by the finalizer tidegate.dev/drain-on-delete: deleting it drains every ordinal first"
+            ),
+            Self::LetGo { why } => write!(f, "the set is let go: {why}"),
+            Self::MemberDeleted => write!(
+                f,
+                "the set is deleted and its turn has come: the member is deleted, so that its volume can be drained"
+            ),
             Self::Touched => write!(
                 f,
                 "the set was touched, so that its controller sees at once that the name is free"

@@ -23,6 +23,15 @@ pub fn no_render(
         .or_else(|| too_early(set, settings, seat, now))
 }
 
+/// Why the member of a set that departs is not deleted: what must hold before a drain pod can follow it.
+#[must_use]
+pub fn no_departure(set: &Set, settings: &Settings, seat: &Seat) -> Option<Reason> {
+    if settings.activity == Activity::Paused {
+        return Some(Reason::Paused);
+    }
+    claims_unfit(set, seat).or_else(|| in_use(seat).map(|pods| Reason::ClaimInUse { pods }))
+}
+
 /// Why this drain pod is not deleted by the host.
 ///
 /// An unsealed pod whose claim somebody deleted is all that holds the data. The exception is the pod that was unsealed because
@@ -96,16 +105,17 @@ pub fn no_claim_delete(set: &Set, seat: &Seat, drain: &Drain) -> Option<Reason> 
 }
 
 fn unwanted_by_the_set(set: &Set, settings: &Settings, ordinal: Ordinal) -> Option<Reason> {
-    if set.life != Life::Lives {
+    if set.life != Life::Lives && !set.departs() {
         return Some(Reason::SetTerminating);
     }
-    if !set.is_above(ordinal) {
+    if !set.drains(ordinal) {
         return Some(Reason::BelowStart);
     }
     if settings.activity == Activity::Paused {
         return Some(Reason::Paused);
     }
-    if set.replicas == 0 && settings.scale_to_zero == ScaleToZero::Keep {
+    let pauses = set.life == Life::Lives && set.replicas == 0;
+    if pauses && settings.scale_to_zero == ScaleToZero::Keep {
         return Some(Reason::ScaledToZero);
     }
     None

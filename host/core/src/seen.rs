@@ -9,8 +9,11 @@ use crate::{Ending, Ordinal, Record, Settings, TimeMs, name, settings::OnSetDele
 pub enum View {
     /// From watches: may lag, and good enough only to see whether there is something to do.
     Cached,
-    /// Read from the API server for this pass: what every write is decided on.
+    /// Read from the API server for this pass, everything at once: what every write is decided on, except the deletion of a claim.
     Live,
+    /// The same, the claims before the pods. A pod that is still sealed after its claims were read proves that nobody gave the seal back before
+    /// these versions of them: whoever gives it back says so on the seal first, and then gives every claim a version of its own.
+    LiveInOrder,
 }
 
 /// One set with all its ordinals that have a claim or a pod, as seen in one pass.
@@ -33,6 +36,8 @@ pub struct Set {
     pub name: String,
     /// Its UID: what makes it this set and no other of the same name.
     pub uid: String,
+    /// Its version as it was read.
+    pub resource_version: String,
     /// `metadata.generation`: grows with every change of its spec.
     pub generation: u64,
     /// `spec.ordinals.start`.
@@ -47,6 +52,10 @@ pub struct Set {
     pub namespace_uid: Option<String>,
     /// Whether it lives.
     pub life: Life,
+    /// How its deletion goes on to what it owns, once it was asked for.
+    pub cascade: Cascade,
+    /// Whether it bears the host's finalizer, which holds it until it is drained.
+    pub held: bool,
     /// What its annotations ask of us.
     pub stewardship: Stewardship,
 }
@@ -69,6 +78,18 @@ pub enum Life {
     Terminating,
     /// It is gone; what is known of it stems from a drain pod's marks.
     Gone,
+}
+
+/// How the deletion of a set goes on to what it owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cascade {
+    /// The set goes first, then its pods. While a finalizer holds the set, its pods stay and its controller does nothing.
+    #[default]
+    Background,
+    /// Its pods go first, all at once, and nobody makes them anew.
+    Foreground,
+    /// Its pods stay, without a set.
+    Orphan,
 }
 
 /// What a set's annotations ask of us.
@@ -186,10 +207,7 @@ pub enum Holder {
     #[default]
     Nobody,
     /// The set's own pod.
-    Member {
-        /// The templates whose claims it mounts.
-        mounts: Vec<String>,
-    },
+    Member(Member),
     /// Our drain pod: its marks match the set, the ordinal and the claims.
     Drain(Box<Drain>),
     /// Any other pod. What speaks against taking it for ours is named.
@@ -197,6 +215,21 @@ pub enum Holder {
         /// Why it is neither the member nor our drain pod.
         why: String,
     },
+}
+
+/// A member: the set's own pod of an ordinal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its version as it was read.
+    pub resource_version: String,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// The templates whose claims it mounts.
+    pub mounts: Vec<String>,
 }
 
 /// A drain pod of ours.
@@ -222,6 +255,10 @@ pub struct Drain {
     pub terminating: bool,
     /// Whether it bears our seal, put on by the host.
     pub sealed: bool,
+    /// Whether that seal is being given back: it still holds the name, and proves nothing any more.
+    pub giving_back: bool,
+    /// The finalizers that others put on it: while they are there it does not go.
+    pub held_by: Vec<String>,
     /// Whether it bears the seal's finalizer without the host's note: somebody else put it there, and it proves nothing.
     pub stray_seal: bool,
     /// When it was unsealed after its claims were deleted.
@@ -241,6 +278,26 @@ impl Set {
     #[must_use]
     pub fn is_above(&self, ordinal: Ordinal) -> bool {
         u64::from(ordinal.0) >= u64::from(self.start).saturating_add(u64::from(self.replicas))
+    }
+
+    /// Whether it is being deleted, held, and to be drained ordinal by ordinal before it is let go.
+    #[must_use]
+    pub fn departs(&self) -> bool {
+        let drains = match &self.stewardship {
+            Stewardship::Ours(settings) => settings.on_set_deleted == OnSetDeleted::Drain,
+            Stewardship::NotOurs | Stewardship::Unreadable { .. } => false,
+        };
+        drains && self.held && self.life == Life::Terminating && self.cascade == Cascade::Background
+    }
+
+    /// Whether an orphan of this ordinal is drained: above the live range of a set that lives, or anywhere from its start on where it departs.
+    #[must_use]
+    pub fn drains(&self, ordinal: Ordinal) -> bool {
+        match self.life {
+            Life::Lives => self.is_above(ordinal),
+            Life::Terminating => self.departs() && ordinal.0 >= self.start,
+            Life::Gone => false,
+        }
     }
 
     /// Whether its claims are to be anchored: Kubernetes would delete them before they are drained, or the set says what becomes of them.
@@ -306,7 +363,7 @@ impl Seat {
     pub fn drain(&self) -> Option<&Drain> {
         match &self.holder {
             Holder::Drain(drain) => Some(drain),
-            Holder::Nobody | Holder::Member { .. } | Holder::Foreign { .. } => None,
+            Holder::Nobody | Holder::Member(_) | Holder::Foreign { .. } => None,
         }
     }
 }

@@ -83,6 +83,8 @@ pub enum OnSetDeleted {
     AsTheSet,
     /// They stay, whatever that says.
     Keep,
+    /// The set is held until every ordinal is drained.
+    Drain,
 }
 
 /// Whether a set is worked on.
@@ -160,11 +162,8 @@ fn settings(
     let on_set_deleted = match parsed(ON_SET_DELETED) {
         None => OnSetDeleted::AsTheSet,
         Some("keep") => OnSetDeleted::Keep,
-        Some("drain") => {
-            let mend = "draining on deletion is not served: scale the set to 0 with `tidegate.dev/scale-to-zero: drain`, wait for the claims to go, then delete it";
-            return Err(wrong(ON_SET_DELETED, mend));
-        }
-        Some(_) => return Err(wrong(ON_SET_DELETED, "write `keep`")),
+        Some("drain") => OnSetDeleted::Drain,
+        Some(_) => return Err(wrong(ON_SET_DELETED, "write `keep` or `drain`")),
     };
     let max_parallel = match parsed(MAX_PARALLEL) {
         None => match management {
@@ -287,7 +286,7 @@ mod tests {
     fn what_cannot_be_understood_is_named_with_its_mend() {
         for (key, value) in [
             (SCALE_TO_ZERO, "yes"),
-            (ON_SET_DELETED, "drain"),
+            (ON_SET_DELETED, "delete"),
             (ON_SET_DELETED, ""),
             (MAX_PARALLEL, "0"),
             (MAX_PARALLEL, "-1"),

@@ -1,8 +1,10 @@
 //! Where the passage of one ordinal stands, from what is seen alone.
 
 use crate::{
-    Drain, Ordinal, Reason, Seat, Seen, TimeMs, safety,
-    seen::{Claim, Deletion, Holder, Stewardship},
+    Drain, Ordinal, Reason, Seat, Seen, TimeMs,
+    departure::turn,
+    safety,
+    seen::{Claim, Deletion, Holder, Member, Stewardship},
 };
 
 /// Where the passage stands.
@@ -20,10 +22,14 @@ pub enum Stage<'a> {
     Leaving(&'a Drain),
     /// Our sealed pod, while some claim of it is not yet being deleted.
     Sealed(&'a Drain),
+    /// Our sealed pod, whose seal is being given back.
+    GivingBack(&'a Drain),
     /// Our sealed pod, and every claim of it is being deleted or gone.
     Condemned(&'a Drain),
     /// Our pod, unsealed after its claims were deleted.
     Ended(&'a Drain),
+    /// The member of the ordinal whose turn it is, in a set that is drained before it goes.
+    Departing(&'a Member),
     /// A pod that is neither the member nor ours holds the name.
     Foreign(Reason),
 }
@@ -35,12 +41,18 @@ pub fn stage<'a>(seen: &'a Seen, ordinal: Ordinal, seat: &'a Seat, now: TimeMs) 
     match &seat.holder {
         Holder::Drain(drain) => with_drain_pod(seat, drain),
         Holder::Foreign { why } => Stage::Foreign(Reason::NameHeld { why: why.clone() }),
-        Holder::Member { .. } | Holder::Nobody if wanted => Stage::Live,
-        Holder::Member { .. } => Stage::Blocked(Reason::MemberThere),
+        Holder::Member(_) | Holder::Nobody if wanted => Stage::Live,
+        Holder::Member(member) if seen.set.departs() && turn(seen) == Some(ordinal) => {
+            departing(seen, seat, member)
+        }
+        Holder::Member(_) => Stage::Blocked(Reason::MemberThere),
         Holder::Nobody => match &seen.set.stewardship {
             Stewardship::Ours(settings) => {
                 match safety::no_render(&seen.set, settings, ordinal, seat, now) {
                     Some(reason) => Stage::Blocked(reason),
+                    None if seen.set.departs() && turn(seen) != Some(ordinal) => {
+                        Stage::Blocked(Reason::AwaitsHigher)
+                    }
                     None => Stage::Ripe,
                 }
             }
@@ -68,10 +80,25 @@ pub fn undeleted<'a>(seat: &'a Seat, drain: &Drain) -> Vec<&'a Claim> {
         .collect()
 }
 
+/// A member is deleted only where its claims can be drained afterwards, as far as can be seen.
+fn departing<'a>(seen: &Seen, seat: &Seat, member: &'a Member) -> Stage<'a> {
+    let unfit = match &seen.set.stewardship {
+        Stewardship::Ours(settings) => safety::no_departure(&seen.set, settings, seat),
+        Stewardship::NotOurs | Stewardship::Unreadable { .. } => Some(Reason::MemberThere),
+    };
+    match unfit {
+        Some(reason) => Stage::Blocked(reason),
+        None if member.terminating => Stage::Blocked(Reason::MemberThere),
+        None => Stage::Departing(member),
+    }
+}
+
 fn with_drain_pod<'a>(seat: &'a Seat, drain: &'a Drain) -> Stage<'a> {
     if drain.sealed {
         return if undeleted(seat, drain).is_empty() {
             Stage::Condemned(drain)
+        } else if drain.giving_back {
+            Stage::GivingBack(drain)
         } else {
             Stage::Sealed(drain)
         };

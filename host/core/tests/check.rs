@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 
 use tidegate_core::{
     Action, Answer, Drain, Ending, Holder, Ordinal, Outcome, Plan, PodBody, Record, Seat, Seen,
-    Settings, Step, View,
+    Set, Settings, Step, View,
     action::Target,
     check::{Violation, check},
     plan::plan,
-    seen::{Anchorage, Binding, Claim, Deletion, Enrolment, Life, Stewardship, WhenScaled},
+    seen::{
+        Anchorage, Binding, Cascade, Claim, Deletion, Enrolment, Life, Stewardship, WhenScaled,
+    },
     settings::{Activity, OnSetDeleted},
 };
 
@@ -66,7 +68,7 @@ impl Trial {
     fn drain(&mut self) -> &mut Drain {
         match &mut self.seat().holder {
             Holder::Drain(drain) => drain,
-            Holder::Nobody | Holder::Member { .. } | Holder::Foreign { .. } => {
+            Holder::Nobody | Holder::Member(_) | Holder::Foreign { .. } => {
                 panic!("no drain pod")
             }
         }
@@ -77,10 +79,16 @@ impl Trial {
             Action::Enrol { claim: target, anchor: _ }
             | Action::Note { claim: target, .. }
             | Action::Seal(target)
+            | Action::GiveBack(target)
             | Action::Fence(target)
             | Action::Unseal { pod: target, .. }
-            | Action::DeletePod(target) => target,
-            Action::CreatePod { .. } | Action::DeleteClaim(_) | Action::Touch => {
+            | Action::DeletePod(target)
+            | Action::DeleteMember(target) => target,
+            Action::CreatePod { .. }
+            | Action::DeleteClaim(_)
+            | Action::Hold(_)
+            | Action::LetGo(_)
+            | Action::Touch => {
                 panic!("no target")
             }
         }
@@ -151,7 +159,7 @@ fn complete() -> Answer {
 
 #[test]
 fn a_claim_is_enrolled_only_while_its_member_holds_it() {
-    let member = Holder::Member { mounts: vec!["data".to_owned()] };
+    let member = Holder::Member(world::member(&["data"], TWO));
     let mut legal =
         trial(member, |seat| Action::Enrol { claim: (&seat.claims["data"]).into(), anchor: None });
     legal.seen.set.replicas = 3;
@@ -159,7 +167,7 @@ fn a_claim_is_enrolled_only_while_its_member_holds_it() {
     let breaches: &[Breach] = &[
         ("no member", |t| t.seat().holder = Holder::Nobody),
         ("a member that does not mount it", |t| {
-            t.seat().holder = Holder::Member { mounts: vec![] };
+            t.seat().holder = Holder::Member(world::member(&[], TWO));
         }),
         ("enrolled already", |t| {
             t.claim().enrolment = Enrolment::Here;
@@ -264,7 +272,7 @@ const CREATE: &[Breach] = &[
         t.seen.set.start = 3;
     }),
     ("the member is there", |t| {
-        t.seat().holder = Holder::Member { mounts: vec![] };
+        t.seat().holder = Holder::Member(world::member(&[], TWO));
     }),
     ("a drain pod is there", |t| {
         t.seat().holder = Holder::Drain(Box::new(ended()));
@@ -400,6 +408,8 @@ fn a_claim_is_deleted_only_under_the_seal_of_its_own_drain_pod() {
     assert!(matches!(legal.action, Action::DeleteClaim(_)));
     let breaches: &[Breach] = &[
         ("the seal is off", |t| t.drain().sealed = false),
+        ("the seal is given back", |t| t.drain().giving_back = true),
+        ("the claims were not read before the pods", |t| t.seen.view = View::Live),
         ("the pod is another one", |t| t.drain().uid.push('x')),
         ("the pod is not there", |t| t.seat().holder = Holder::Nobody),
         ("the pod mounted another claim", |t| {
@@ -474,6 +484,7 @@ fn a_pod_is_unsealed_only_with_all_its_claims_deleted_or_none() {
         pod: pod.into(),
         outcome: Outcome::GivenBack,
     });
+    kept.drain().giving_back = true;
     kept.seat().claims.insert("log".to_owned(), world::claim("log", TWO));
     let note = Action::Note {
         claim: (&world::claim("data", TWO)).into(),
@@ -487,6 +498,7 @@ fn a_pod_is_unsealed_only_with_all_its_claims_deleted_or_none() {
         ("a claim is gone", |t| {
             t.seat().claims.remove("log");
         }),
+        ("the seal does not say so", |t| t.drain().giving_back = false),
         ("a DELETE of before would fit a claim", |t| {
             t.earlier.pop();
         }),
@@ -549,7 +561,7 @@ fn a_set_is_touched_only_for_a_name_that_we_freed() {
     let breaches: &[Breach] = &[
         ("somebody else freed it", |t| t.seat().freed_by_us = false),
         ("the name is held", |t| {
-            t.seat().holder = Holder::Member { mounts: vec![] };
+            t.seat().holder = Holder::Member(world::member(&[], TWO));
         }),
         ("nobody waits for it", |t| t.seen.set.replicas = 2),
     ];
@@ -566,13 +578,141 @@ fn a_refusal_names_the_ordinal_the_write_and_the_rule() {
 }
 
 #[test]
+fn a_seal_is_put_on_again_only_where_it_cannot_be_given_back_any_more() {
+    let pod = Drain { giving_back: true, terminating: true, ..sealed() };
+    let mut legal = drain_trial(pod, |pod| Action::Seal(pod.into()));
+    legal.claim().deletion = Deletion::Background;
+    let breaches: &[Breach] = &[
+        ("it bears no seal", |t| t.drain().sealed = false),
+        ("its seal is not given back", |t| t.drain().giving_back = false),
+        ("no claim is being deleted", |t| t.claim().deletion = Deletion::None),
+    ];
+    only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+}
+
+#[test]
+fn a_seal_is_given_back_only_before_the_first_deletion() {
+    let legal = drain_trial(sealed(), |pod| Action::GiveBack(pod.into()));
+    let breaches: &[Breach] = &[
+        ("it bears no seal", |t| t.drain().sealed = false),
+        ("it is given back already", |t| t.drain().giving_back = true),
+        ("it is not ours", |t| t.seat().holder = Holder::Nobody),
+        ("its claim is being deleted", |t| {
+            t.claim().deletion = Deletion::Foreground;
+        }),
+        ("its claim is gone", |t| t.seat().claims.clear()),
+    ];
+    only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+}
+
+/// A set that is deleted and asks to be drained first, with nothing at any ordinal but what the trial adds at this one.
+fn departing(holder: Holder, action: impl FnOnce(&Seen) -> Action) -> Trial {
+    let mut legal = trial(holder, |_| Action::Touch);
+    legal.seen.set.life = Life::Terminating;
+    legal.seen.set.held = true;
+    let on_set_deleted = OnSetDeleted::Drain;
+    legal.seen.set.stewardship =
+        Stewardship::Ours(Settings { on_set_deleted, ..world::settings() });
+    legal.action = action(&legal.seen);
+    legal
+}
+
+/// What keeps a set from departing.
+const DEPARTURE: &[Breach] = &[
+    ("the set lives", |t| t.seen.set.life = Life::Lives),
+    ("it is not held", |t| t.seen.set.held = false),
+    ("in the foreground", |t| t.seen.set.cascade = Cascade::Foreground),
+    ("its pods stay", |t| t.seen.set.cascade = Cascade::Orphan),
+    ("it does not ask for a drain", |t| {
+        t.seen.set.stewardship = Stewardship::Ours(world::settings());
+    }),
+    ("below its start", |t| t.seen.set.start = 3),
+    ("an ordinal above is left to drain", |t| {
+        let claims = BTreeMap::from([("data".to_owned(), world::claim("data", Ordinal(3)))]);
+        t.seen.seats.insert(Ordinal(3), Seat { claims, ..Seat::default() });
+    }),
+];
+
+#[test]
+fn a_member_is_deleted_only_when_its_set_departs_and_its_turn_has_come() {
+    let member = world::member(&["data"], TWO);
+    let target = Target::from(&member);
+    let legal = departing(Holder::Member(member), |_| Action::DeleteMember(target));
+    let breaches: &[Breach] = &[
+        ("it is no member", |t| t.seat().holder = Holder::Nobody),
+        ("a claim was never enrolled", |t| {
+            t.claim().enrolment = Enrolment::Nowhere;
+        }),
+        ("a claim is being deleted", |t| {
+            t.claim().deletion = Deletion::Background;
+        }),
+        ("a claim was never bound", |t| {
+            t.claim().binding = Binding::Pending;
+        }),
+        ("there is no claim", |t| t.seat().claims.clear()),
+        ("another pod uses the claim", |t| {
+            t.seat().other_users.push("backup".to_owned());
+        }),
+    ];
+    only_as_it_is(&legal, &[ANY, SET, TARGET, DEPARTURE, breaches]);
+}
+
+#[test]
+fn a_set_is_held_where_it_asks_and_let_go_when_nothing_is_left() {
+    let on_set = |seen: &Seen, action: Action| {
+        let plan = Plan { on_set: Some(Step { action, change: None }), ..Plan::default() };
+        check(seen, &BTreeMap::new(), &plan).is_ok()
+    };
+    let going = departing(Holder::Nobody, |_| Action::Touch).seen;
+    let mut lives = going.clone();
+    (lives.set.life, lives.set.held) = (Life::Lives, false);
+    assert!(on_set(&lives, Action::Hold((&lives.set).into())));
+    let held = Set { held: true, ..lives.set.clone() };
+    let deleted = Set { life: Life::Terminating, ..lives.set.clone() };
+    let silent = Set { stewardship: Stewardship::Ours(world::settings()), ..lives.set.clone() };
+    for set in [held, deleted, silent.clone()] {
+        let seen = Seen { set, ..lives.clone() };
+        assert!(!on_set(&seen, Action::Hold((&seen.set).into())), "{:?}", seen.set);
+    }
+
+    let let_go = |seen: &Seen| on_set(seen, Action::LetGo((&seen.set).into()));
+    assert!(!let_go(&going), "a claim is left to drain");
+    let mut done = going.clone();
+    done.seats.clear();
+    assert!(let_go(&done), "nothing is left");
+    let mut drains = done.clone();
+    let drain = Holder::Drain(Box::new(world::drain(&["data"], TWO)));
+    drains.seats.insert(TWO, Seat { holder: drain, ..Seat::default() });
+    assert!(!let_go(&drains), "a drain pod is there");
+    for cascade in [Cascade::Foreground, Cascade::Orphan] {
+        let set = Set { cascade, ..going.set.clone() };
+        assert!(let_go(&Seen { set, ..going.clone() }), "nobody stays");
+    }
+    let annotated = Set { held: true, ..silent };
+    assert!(let_go(&Seen { set: annotated, ..going.clone() }), "no drain is asked for");
+    let mut unread = Trial { seen: going, ..departing(Holder::Nobody, |_| Action::Touch) };
+    unreadable(&mut unread);
+    assert!(!let_go(&unread.seen), "its annotations are not understood");
+    for seen in [&done, &drains] {
+        let cached = Seen { view: View::Cached, ..seen.clone() };
+        assert!(!let_go(&cached), "decided on a cache");
+    }
+    let mut other = done.clone();
+    other.set.uid.push('x');
+    assert!(!on_set(&other, Action::LetGo((&done.set).into())), "another set");
+    assert!(!on_set(&done, Action::Touch), "a write to an ordinal");
+}
+
+#[test]
 fn a_claim_is_fenced_only_under_the_seal() {
     let mut legal = drain_trial(sealed(), |_| Action::Touch);
     let claim: Target = (&*legal.claim()).into();
     legal.action = Action::Fence(claim);
+    legal.drain().giving_back = true;
     only_as_it_is(
         &legal,
         &[
+            &[("not given back", |it| it.drain().giving_back = false)],
             &[("sealed", |it| it.drain().sealed = false)],
             &[("version", |it| it.target().resource_version.clear())],
         ],

@@ -12,13 +12,13 @@ use tidegate_core::{
     questions,
     record::Hold,
     seen::{Anchorage, Binding, Claim, Deletion, Enrolment, Life, Stewardship, WhenScaled},
-    settings::Activity,
+    settings::{Activity, OnSetDeleted},
 };
 
 const TWO: Ordinal = Ordinal(2);
 
 /// How many states the spaces below make: a space that shrinks by mistake must not go unnoticed.
-const STATES: u64 = 2_528_400;
+const STATES: u64 = 2_874_144;
 
 #[test]
 fn what_must_always_hold_holds_in_every_state() {
@@ -49,9 +49,9 @@ fn what_must_always_hold_holds_in_every_state() {
     assert_eq!(states, STATES);
 }
 
-/// Both views of the state: every write is decided on the live one.
+/// All views of the state: every write is decided on a live one, and the deletion of a claim on the one that was read in order.
 fn holds_in(seen: &mut Seen, answers: &BTreeMap<Ordinal, Answer>) {
-    seen.view = View::Live;
+    seen.view = View::LiveInOrder;
     let live = plan(seen, answers, world::NOW);
     let at = || format!("\n{seen:#?}\n{answers:#?}\n{live:#?}");
     assert_eq!(check(seen, answers, &live), Ok(()), "{}", at());
@@ -67,11 +67,16 @@ fn holds_in(seen: &mut Seen, answers: &BTreeMap<Ordinal, Answer>) {
     }
     assert!(says_why(seen, &live), "says nothing{}", at());
     assert!(none_is_exposed_in_silence(seen, &live), "{}", at());
+    let deletes = |(_, action): (Ordinal, &Action)| matches!(action, Action::DeleteClaim(_));
+    seen.view = View::Live;
+    let at_once = plan(seen, answers, world::NOW);
+    assert_eq!(check(seen, answers, &at_once), Ok(()), "{seen:#?}");
+    assert!(!at_once.actions().any(deletes), "{seen:#?}");
+    assert!(at_once == live || at_once.look_closer, "nobody would look closer at {seen:#?}");
     seen.view = View::Cached;
     let cached = plan(seen, answers, world::NOW);
-    let deletes = |(_, action): (Ordinal, &Action)| matches!(action, Action::DeleteClaim(_));
     assert!(!cached.actions().any(deletes), "{seen:#?}");
-    if live.steps.is_empty() {
+    if live.on_set.is_none() && live.steps.is_empty() {
         assert!(live.is_idle(), "there is no closer look than a live one: {seen:#?}");
     } else {
         assert!(!cached.is_idle(), "nobody would look closer at {seen:#?}");
@@ -93,16 +98,23 @@ fn no_data_is_lost(seen: &Seen, answers: &BTreeMap<Ordinal, Answer>, action: &Ac
                 && sealed
                 && seat.other_users.is_empty()
         }),
-        Action::Seal(_) => proven && !sealed,
+        Action::Seal(_) => (proven && !sealed) || is_sealed_again(seat),
         Action::DeletePod(_) => {
             let held = seat.claims.values().any(Claim::is_terminating);
             let drained = pod.is_some_and(|pod| pod.drained_at.is_some());
             !sealed && (!held || drained)
         }
-        Action::Unseal { .. } | Action::Fence(_) => sealed,
+        Action::Unseal { .. } | Action::Fence(_) | Action::GiveBack(_) => sealed,
         Action::CreatePod { .. } => pod.is_none() && !seen.set.wants(TWO),
+        Action::DeleteMember(_) => !seen.set.wants(TWO),
+        Action::Hold(_) | Action::LetGo(_) => false,
         Action::Enrol { .. } | Action::Note { .. } | Action::Touch => true,
     }
+}
+
+/// A seal that was to be given back when a claim began to go cannot be.
+fn is_sealed_again(seat: &Seat) -> bool {
+    seat.drain().is_some_and(|pod| pod.sealed && pod.giving_back && seat.has_begun_to_go(pod))
 }
 
 /// Paused, or with an annotation that cannot be read.
@@ -122,10 +134,14 @@ fn only_goes_on(seen: &Seen, action: &Action) -> bool {
         pod.claims.values().any(|uid| seat.claim_of(uid).is_none_or(Claim::is_terminating))
     });
     match action {
-        Action::CreatePod { .. } | Action::Seal(_) => false,
+        Action::CreatePod { .. } | Action::DeleteMember(_) | Action::Hold(_) | Action::LetGo(_) => {
+            false
+        }
+        Action::Seal(_) => is_sealed_again(&seen.seats[&TWO]),
         Action::DeleteClaim(_) => begun,
         Action::DeletePod(_) => pod.is_some_and(|pod| pod.drained_at.is_some()),
         Action::Unseal { outcome: Outcome::GivenBack, .. }
+        | Action::GiveBack(_)
         | Action::Fence(_)
         | Action::Enrol { .. } => {
             matches!(seen.set.stewardship, Stewardship::Ours(_))
@@ -139,7 +155,7 @@ fn only_goes_on(seen: &Seen, action: &Action) -> bool {
 fn none_is_exposed_in_silence(seen: &Seen, plan: &Plan) -> bool {
     let seat = &seen.seats[&TWO];
     let held = match &seat.holder {
-        Holder::Nobody | Holder::Member { .. } => seen.set.wants(TWO) && seen.set.anchors(),
+        Holder::Nobody | Holder::Member(_) => seen.set.wants(TWO) && seen.set.anchors(),
         Holder::Drain(_) | Holder::Foreign { .. } => false,
     };
     let anchored = |uid: &str| {
@@ -164,7 +180,8 @@ fn says_why(seen: &Seen, plan: &Plan) -> bool {
 }
 
 /// Wanted, above the live range, below it, and above it on a set that goes; ours, paused, not ours and unreadable; with no record, a
-/// back-off that has passed, and a hold. Wanted by a set whose claims must be anchored, with its namespace read and not.
+/// back-off that has passed, and a hold. Wanted by a set whose claims must be anchored, with its namespace read and not;
+/// of a set that asks to be drained when it is deleted, held and not.
 fn sets() -> Vec<(Seen, Option<Record>)> {
     let paused = Settings { activity: Activity::Paused, ..world::settings() };
     let unreadable = Stewardship::Unreadable {
@@ -189,6 +206,14 @@ fn sets() -> Vec<(Seen, Option<Record>)> {
                 sets.push((seen.clone(), record));
             }
         }
+    }
+    for held in [false, true] {
+        let mut departs = world::seen();
+        (departs.set.life, departs.set.held) = (Life::Terminating, held);
+        let on_set_deleted = OnSetDeleted::Drain;
+        departs.set.stewardship =
+            Stewardship::Ours(Settings { on_set_deleted, ..world::settings() });
+        sets.push((departs, None));
     }
     for namespace_uid in [None, Some("ns-1".to_owned())] {
         let mut anchors = world::seen();
@@ -234,7 +259,7 @@ fn claims() -> Vec<BTreeMap<String, Claim>> {
 fn holders() -> Vec<(Holder, Vec<String>)> {
     let mut holders = vec![
         Holder::Nobody,
-        Holder::Member { mounts: vec!["data".to_owned()] },
+        Holder::Member(world::member(&["data"], TWO)),
         Holder::Foreign { why: "no marks".to_owned() },
     ];
     let endings = [Ending::NotEnded, Ending::ByItself, Ending::CutShort("Evicted".to_owned())];
@@ -248,6 +273,12 @@ fn holders() -> Vec<(Holder, Vec<String>)> {
                     ..world::drain(templates, TWO)
                 };
                 holders.push(Holder::Drain(Box::new(pod)));
+            }
+            if sealed {
+                let ending = Ending::ByItself;
+                let pod = world::drain(templates, TWO);
+                let giving_back = Drain { sealed, giving_back: true, terminating, ending, ..pod };
+                holders.push(Holder::Drain(Box::new(giving_back)));
             }
             for drained_at in [TimeMs(1), world::NOW] {
                 let pod = Drain {

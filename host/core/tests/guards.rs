@@ -37,14 +37,32 @@ fn there_is_a_proof_and_it_tells_the_policys_reason() {
 }
 
 #[test]
-fn there_is_no_proof_from_a_cache() {
-    let (mut seen, seat, drain) = sealed();
-    seen.view = View::Cached;
-    let proof = Proof::of(&seen, &seat, &drain, &complete());
-    assert!(matches!(proof, Err(Reason::Unknown { .. })));
+fn there_is_no_proof_from_a_cache_nor_from_a_reading_out_of_order() {
+    for view in [View::Cached, View::Live] {
+        let (mut seen, seat, drain) = sealed();
+        seen.view = view;
+        let proof = Proof::of(&seen, &seat, &drain, &complete());
+        assert!(matches!(proof, Err(Reason::Unknown { .. })));
+        seen.seats.insert(TWO, seat);
+        let plan = plan(&seen, &BTreeMap::from([(TWO, complete())]), world::NOW);
+        assert!(plan.steps.is_empty() && plan.look_closer, "{plan:?}");
+    }
+}
+
+#[test]
+fn there_is_no_proof_under_a_seal_that_is_given_back() {
+    let (mut seen, mut seat, mut drain) = sealed();
+    drain.giving_back = true;
+    for deletion in [Deletion::None, Deletion::Background] {
+        seat.claims.get_mut("data").unwrap().deletion = deletion;
+        let proof = Proof::of(&seen, &seat, &drain, &complete());
+        assert!(matches!(proof, Err(Reason::Unknown { .. })));
+    }
+    seat.holder = Holder::Drain(Box::new(drain));
     seen.seats.insert(TWO, seat);
-    let plan = plan(&seen, &BTreeMap::from([(TWO, complete())]), world::NOW);
-    assert!(plan.steps.is_empty() && plan.look_closer, "{plan:?}");
+    let plan = plan(&seen, &BTreeMap::new(), world::NOW);
+    let actions: Vec<&Action> = plan.actions().map(|(_, action)| action).collect();
+    assert!(matches!(actions[..], [Action::Seal(_)]), "{plan:?}");
 }
 
 #[test]

@@ -46,15 +46,21 @@ pub fn situation(
 ) -> wit::Situation {
     let set = &sight.seen.set;
     let seat = sight.seen.seats.get(&ordinal);
+    // Of a set that departs, those below stay until their turn.
+    let (cause, replicas) = if set.departs() {
+        (wit::Cause::SetDeleted, ordinal.0.saturating_sub(set.start))
+    } else {
+        (wit::Cause::ScaleDown, set.replicas)
+    };
     wit::Situation {
         now: now.0,
         namespace: set.namespace.clone(),
         set_name: set.name.clone(),
         ordinal: ordinal.0,
-        cause: wit::Cause::ScaleDown,
+        cause,
         set: sight.set_json.to_string(),
         start: set.start,
-        replicas: set.replicas,
+        replicas,
         claims: seat.map(|seat| claims(sight, &seat.claims)).unwrap_or_default(),
         peers: peers(sight, ordinal),
         config: config.to_owned(),
@@ -139,7 +145,7 @@ fn peers(sight: &Sight, ordinal: Ordinal) -> Vec<wit::Peer> {
                 name: set.member(*other),
                 stays: set.wants(*other),
                 holder: match &seat.holder {
-                    Holder::Member { .. } => wit::Holder::Member,
+                    Holder::Member(_) => wit::Holder::Member,
                     Holder::Drain(_) => wit::Holder::DrainPod,
                     Holder::Nobody => wit::Holder::Nobody,
                     Holder::Foreign { .. } => wit::Holder::Other("foreign-pod".to_owned()),

@@ -20,10 +20,11 @@ impl Pass<'_> {
         };
         // A drain whose claim went with the set is all that holds the data, so it goes on to its end.
         let loses_nothing = safety::no_pod_delete(self.seat, drain).is_none();
-        if self.seen.set.life != Life::Lives && loses_nothing {
+        let goes = self.seen.set.life != Life::Lives && !self.seen.set.departs();
+        if goes && loses_nothing {
             return self.give_back(drain, "the set is being deleted");
         }
-        if !self.seen.set.wants(self.ordinal) && !self.seen.set.is_above(self.ordinal) {
+        if !goes && !self.seen.set.wants(self.ordinal) && !self.seen.set.drains(self.ordinal) {
             return self.give_back(drain, "spec.ordinals.start was moved above the ordinal");
         }
         let Some(answer) = answer else {
@@ -113,7 +114,7 @@ impl Pass<'_> {
         after_ms: u64,
         state: Option<&String>,
     ) -> Outlook {
-        if !self.seen.set.is_above(self.ordinal) || self.seen.set.life != Life::Lives {
+        if !self.seen.set.drains(self.ordinal) {
             return self.give_back(drain, why);
         }
         let mut record = self.next_record(drain, after_ms);
@@ -144,9 +145,14 @@ impl Pass<'_> {
         let Some(owner) = self.seat.claims.get(&drain.owner) else {
             return Outlook::waits(Reason::ClaimMissing { template: drain.owner.clone() });
         };
-        let mut steps: Vec<Step> = self.note_if_changed(owner, record).into_iter().collect();
-        steps.push(step(Action::DeletePod(drain.into()), change));
-        Outlook::acts(steps)
+        // The change is told with its first write: from then on another host, or whoever deletes the pod meanwhile, may carry it out.
+        let delete = Action::DeletePod(drain.into());
+        Outlook::acts(match self.note_if_changed(owner, record) {
+            Some(note) => {
+                vec![Step { change: Some(change), ..note }, Step { action: delete, change: None }]
+            }
+            None => vec![step(delete, change)],
+        })
     }
 
     fn give_back(&self, drain: &Drain, why: &str) -> Outlook {
@@ -162,7 +168,11 @@ impl Pass<'_> {
     /// Notes the next attempt while the pod that failed can still be seen.
     pub(super) fn leaving(&self, drain: &Drain) -> Outlook {
         let set = &self.seen.set;
-        let leaving = if drain.stray_seal { Reason::StraySeal } else { Reason::PodLeaving };
+        let leaving = match (drain.stray_seal, drain.held_by.as_slice()) {
+            (true, _) => Reason::StraySeal,
+            (false, []) => Reason::PodLeaving,
+            (false, finalizers) => Reason::HeldByFinalizers { finalizers: finalizers.to_vec() },
+        };
         let Stewardship::Ours(settings) = &set.stewardship else {
             return Outlook::waits(leaving);
         };
@@ -170,7 +180,7 @@ impl Pass<'_> {
             record.attempt > drain.attempt || record.holds(settings.fingerprint())
         });
         let owner = self.seat.claims.get(&drain.owner).filter(|claim| !claim.is_terminating());
-        let follows = set.life == Life::Lives && set.is_above(self.ordinal);
+        let follows = set.drains(self.ordinal);
         let (false, true, Some(owner)) = (noted, follows, owner) else {
             return Outlook::waits(leaving);
         };

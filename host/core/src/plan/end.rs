@@ -12,13 +12,15 @@ use super::{Outlook, Pass, fault, misplaced, step};
 
 impl Pass<'_> {
     pub(super) fn sealed(&self, drain: &Drain, answer: Option<&Answer>) -> Outlook {
-        if self.seen.view == View::Cached {
+        if self.seen.view != View::LiveInOrder {
             return Outlook { look_closer: true, ..Outlook::default() };
         }
         let begun = self.seat.has_begun_to_go(drain);
         let Some(answer) = answer else {
             return match &self.seen.set.stewardship {
-                Stewardship::NotOurs if !begun => self.unseal(drain, "the set is no longer ours"),
+                Stewardship::NotOurs if !begun => {
+                    Self::give_seal_back(drain, "the set is no longer ours")
+                }
                 Stewardship::Unreadable { .. } if !begun => Outlook::default(),
                 Stewardship::Ours(_) | Stewardship::NotOurs | Stewardship::Unreadable { .. } => {
                     Outlook::waits(Reason::Unknown { what: "the policy's verdict".to_owned() })
@@ -50,31 +52,43 @@ impl Pass<'_> {
             | Answer::Fail(why)
             | Answer::ModuleGone(why)
             | Answer::Keep(why)
-            | Answer::Refuse(why) => self.unseal(drain, why),
+            | Answer::Refuse(why) => Self::give_seal_back(drain, why),
             Answer::Pod(_) | Answer::Rejected { .. } => Outlook::waits(misplaced()),
         }
     }
 
-    fn unseal(&self, drain: &Drain, why: &str) -> Outlook {
+    fn give_seal_back(drain: &Drain, why: &str) -> Outlook {
+        let change = Change::GivenBack { why: why.to_owned() };
+        Outlook::acts(vec![step(Action::GiveBack(drain.into()), change)])
+    }
+
+    /// A host that read the claims before the seal was said to be given back may still believe in it: its DELETE meets the versions of before.
+    /// One that reads them from then on sees what the seal says.
+    pub(super) fn giving_back(&self, drain: &Drain) -> Outlook {
+        // Nothing can be given back once a claim is being deleted. The seal says so before anything else, and its pod has another version
+        // then, so that no unsealing of before fits.
+        if self.seat.has_begun_to_go(drain) {
+            return Outlook::acts(vec![Step { action: Action::Seal(drain.into()), change: None }]);
+        }
+        if matches!(self.seen.set.stewardship, Stewardship::Unreadable { .. }) {
+            return Outlook::default();
+        }
         let due = self.now.after_ms(RESEAL_MS);
         let record = Record { not_before: Some(due), ..self.record_of(drain) };
         let owner_uid = drain.claims.get(&drain.owner);
         let claims = drain.claims.values().filter_map(|uid| self.seat.claim_of(uid));
         // A note is a fence too: both give the claim a version that no DELETE of before fits.
-        let mut steps: Vec<Step> = claims
-            .map(|claim| {
-                let claim_is_owner = Some(&claim.uid) == owner_uid;
-                let action = if claim_is_owner {
-                    Action::Note { claim: claim.into(), record: record.clone() }
-                } else {
-                    Action::Fence(claim.into())
-                };
-                Step { action, change: None }
-            })
-            .collect();
-        let action = Action::Unseal { pod: drain.into(), outcome: Outcome::GivenBack };
-        steps.push(step(action, Change::GivenBack { why: why.to_owned() }));
-        Outlook::acts(steps)
+        let writes = claims.map(|claim| {
+            let is_owner = Some(&claim.uid) == owner_uid;
+            if is_owner {
+                Action::Note { claim: claim.into(), record: record.clone() }
+            } else {
+                Action::Fence(claim.into())
+            }
+        });
+        let unseal = Action::Unseal { pod: drain.into(), outcome: Outcome::GivenBack };
+        let writes = writes.chain(std::iter::once(unseal));
+        Outlook::acts(writes.map(|action| Step { action, change: None }).collect())
     }
 
     pub(super) fn condemned(&self, drain: &Drain) -> Outlook {
@@ -87,6 +101,9 @@ impl Pass<'_> {
         let due = drain.drained_at.unwrap_or(self.now).after_ms(COLLECTOR_GRACE_MS);
         if due > self.now {
             return Outlook { wake_at: Some(due), ..Outlook::default() };
+        }
+        if !drain.held_by.is_empty() {
+            return Outlook::waits(Reason::HeldByFinalizers { finalizers: drain.held_by.clone() });
         }
         if drain.terminating {
             return Outlook::waits(Reason::Collecting);

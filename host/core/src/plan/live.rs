@@ -13,14 +13,14 @@ impl Pass<'_> {
         let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
         let wanted = self.seen.set.wants(self.ordinal);
         match &self.seat.holder {
-            Holder::Member { mounts } if ours => self.enrol_mounted(mounts),
+            Holder::Member(member) if ours => self.enrol_mounted(&member.mounts),
             // A claim that is still on its way out makes the controller back off once more, so the touch waits for it to be gone.
             Holder::Nobody if wanted && self.seat.freed_by_us && !self.seat.has_leaving_claim() => {
                 let steps = vec![step(Action::Touch, Change::Touched)];
                 Outlook { steps, ..self.exposed(&[]) }
             }
             Holder::Nobody if ours => self.exposed(&[]),
-            Holder::Member { .. } | Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => {
+            Holder::Member(_) | Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => {
                 Outlook::default()
             }
         }
@@ -39,7 +39,7 @@ impl Pass<'_> {
         }
         match self.seen.view {
             View::Cached => Outlook { look_closer: true, ..self.exposed(&due) },
-            View::Live => {
+            View::Live | View::LiveInOrder => {
                 Outlook::waits(Reason::Unknown { what: "the namespace's UID".to_owned() })
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_core::{
     Answer, Claim, Drain, Ending, Holder, Ordinal, PodBody, Record, Seat, Settings, TimeMs, View,
     record::Hold,
-    seen::{Anchorage, Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
+    seen::{Anchorage, Binding, Cascade, Deletion, Enrolment, Life, Stewardship, WhenScaled},
     settings::{Activity, OnSetDeleted, ScaleToZero},
 };
 
@@ -135,6 +135,7 @@ impl Scene {
             ("view", [view]) => {
                 self.seen.view = match view.key.as_str() {
                     "live" => View::Live,
+                    "live-in-order" => View::LiveInOrder,
                     "cached" => View::Cached,
                     _ => return view.unknown("view"),
                 }
@@ -173,6 +174,10 @@ impl Scene {
                 "retains" => set.when_scaled = WhenScaled::Retain,
                 "deletes-when-scaled" => set.when_scaled = WhenScaled::Delete,
                 "namespace" => set.namespace_uid = Some(word.value()?.to_owned()),
+                "held" => set.held = true,
+                "not-held" => set.held = false,
+                "in-foreground" => set.cascade = Cascade::Foreground,
+                "leaving-its-pods" => set.cascade = Cascade::Orphan,
                 "lives" => set.life = Life::Lives,
                 "terminating" => set.life = Life::Terminating,
                 "gone" => set.life = Life::Gone,
@@ -204,6 +209,7 @@ fn setting(settings: &mut Settings, word: &Word) -> Result<(), String> {
         "active" => settings.activity = Activity::Active,
         "keep-at-zero" => settings.scale_to_zero = ScaleToZero::Keep,
         "drain-at-zero" => settings.scale_to_zero = ScaleToZero::Drain,
+        "drain-when-deleted" => settings.on_set_deleted = OnSetDeleted::Drain,
         "keep-when-deleted" => settings.on_set_deleted = OnSetDeleted::Keep,
         "max-parallel" => settings.max_parallel = word.number()?,
         "delay" => settings.delay_ms = word.time()?.0,
@@ -231,11 +237,16 @@ fn seat_line(
         ("no-claim", [template]) => drop(seat.claims.remove(&template.key)),
         ("nobody", []) => seat.holder = Holder::Nobody,
         ("member", rest) => {
-            let mounts = match rest {
-                [mounts] => mounts.list()?,
-                _ => seat.claims.keys().cloned().collect(),
-            };
-            seat.holder = Holder::Member { mounts };
+            let templates: Vec<&str> = seat.claims.keys().map(String::as_str).collect();
+            let mut member = world::member(&templates, ordinal);
+            for word in rest {
+                match word.key.as_str() {
+                    "mounts" => member.mounts = word.list()?,
+                    "terminating" => member.terminating = true,
+                    _ => return word.unknown("member"),
+                }
+            }
+            seat.holder = Holder::Member(member);
         }
         ("foreign", [why]) => {
             let why = why.value()?.to_owned();
@@ -299,6 +310,11 @@ fn drain(mut pod: Drain, ordinal: Ordinal, words: &[Word]) -> Result<Drain, Stri
             "failed" => pod.ending = Ending::Failed(word.value()?.to_owned()),
             "cut-short" => pod.ending = Ending::CutShort(word.value()?.to_owned()),
             "sealed" => pod.sealed = true,
+            "giving-back" => {
+                pod.sealed = true;
+                pod.giving_back = true;
+            }
+            "held-by" => pod.held_by = word.list()?,
             "stray-seal" => pod.stray_seal = true,
             "terminating" => pod.terminating = true,
             "drained" => pod.drained_at = Some(word.time()?),

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use tidegate_core::{
-    Action, Ordinal, Outcome, Plan, Question, Record, Step, TimeMs, action::Target,
-    proof::Propagation,
+    Action, Outcome, Plan, Question, Record, Step, TimeMs, action::Target, proof::Propagation,
 };
 
 /// What was asked and what is planned, one line each.
@@ -20,9 +19,12 @@ pub(crate) fn render(questions: &[Question], plan: &Plan) -> String {
     if !asked.is_empty() {
         lines.push(format!("asks: {}", asked.join(", ")));
     }
+    if let Some(step) = &plan.on_set {
+        push_step(&mut lines, "set", step);
+    }
     for (ordinal, steps) in &plan.steps {
         for step in steps {
-            push_step(&mut lines, *ordinal, step);
+            push_step(&mut lines, &ordinal.to_string(), step);
         }
     }
     for report in &plan.reports {
@@ -62,8 +64,8 @@ pub(crate) fn diff(expected: &str, actual: &str) -> String {
     text
 }
 
-fn push_step(lines: &mut Vec<String>, ordinal: Ordinal, step: &Step) {
-    lines.push(format!("{ordinal}: {}", action(&step.action)));
+fn push_step(lines: &mut Vec<String>, place: &str, step: &Step) {
+    lines.push(format!("{place}: {}", action(&step.action)));
     if let Some(change) = &step.change {
         let (severity, code) = (change.severity(), change.code());
         lines.push(format!("   then {severity:?} {code}: {change}"));
@@ -85,6 +87,9 @@ fn action(action: &Action) -> String {
             format!("create the drain pod, claims {}, owner {}", claims.join(" "), body.owner)
         }
         Action::Seal(pod) => format!("seal pod {}", object(pod)),
+        Action::GiveBack(pod) => {
+            format!("say on the seal of pod {} that it is given back", object(pod))
+        }
         Action::Fence(claim) => format!("fence claim {}", object(claim)),
         Action::DeleteClaim(claim) => {
             let how = match claim.propagation() {
@@ -105,6 +110,9 @@ fn action(action: &Action) -> String {
             format!("unseal pod {}, {outcome}", object(pod))
         }
         Action::DeletePod(pod) => format!("delete pod {}", object(pod)),
+        Action::Hold(set) => format!("hold set {}", object(set)),
+        Action::LetGo(set) => format!("let go of set {}", object(set)),
+        Action::DeleteMember(member) => format!("delete member {}", object(member)),
         Action::Touch => "touch the set".to_owned(),
     }
 }

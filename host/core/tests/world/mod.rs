@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 
 use tidegate_core::{
     Claim, Drain, Ending, Ordinal, Seen, Set, Settings, TimeMs, View, name,
-    seen::{Anchorage, Binding, Deletion, Enrolment, Life, Stewardship, WhenScaled},
+    seen::{
+        Anchorage, Binding, Cascade, Deletion, Enrolment, Life, Member, Stewardship, WhenScaled,
+    },
     settings::{Activity, Lineage, OnSetDeleted, ScaleToZero},
 };
 
 /// When everything happens unless a test says otherwise.
 pub(crate) const NOW: TimeMs = TimeMs(100_000);
 
-/// A set of ours with two replicas, seen live, with nothing at any ordinal.
+/// A set of ours with two replicas, seen live and in order, with nothing at any ordinal.
 pub(crate) fn seen() -> Seen {
     Seen {
-        view: View::Live,
+        view: View::LiveInOrder,
         set: Set {
             namespace: "default".to_owned(),
             name: "web".to_owned(),
             uid: "set-1".to_owned(),
+            resource_version: "1".to_owned(),
             generation: 1,
             start: 0,
             replicas: 2,
@@ -26,6 +29,8 @@ pub(crate) fn seen() -> Seen {
             when_scaled: WhenScaled::Retain,
             namespace_uid: None,
             life: Life::Lives,
+            cascade: Cascade::Background,
+            held: false,
             stewardship: Stewardship::Ours(settings()),
         },
         seats: BTreeMap::new(),
@@ -60,6 +65,18 @@ pub(crate) fn claim(template: &str, ordinal: Ordinal) -> Claim {
     }
 }
 
+#[allow(dead_code, reason = "not every test has a member")]
+/// The member of an ordinal with these templates' claims mounted.
+pub(crate) fn member(templates: &[&str], ordinal: Ordinal) -> Member {
+    Member {
+        name: name::member("web", ordinal),
+        uid: format!("pod-{ordinal}"),
+        resource_version: "1".to_owned(),
+        terminating: false,
+        mounts: templates.iter().map(|template| (*template).to_owned()).collect(),
+    }
+}
+
 /// A running drain pod of the first attempt with these claims, the first of which owns it.
 pub(crate) fn drain(templates: &[&str], ordinal: Ordinal) -> Drain {
     Drain {
@@ -76,6 +93,8 @@ pub(crate) fn drain(templates: &[&str], ordinal: Ordinal) -> Drain {
         ending: Ending::NotEnded,
         terminating: false,
         sealed: false,
+        giving_back: false,
+        held_by: vec![],
         stray_seal: false,
         drained_at: None,
     }
