@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::ResourceExt as _;
 use tidegate_core::{
     Claim, Drain, Holder, Ordinal, Record, Seat, Seen, Set, TimeMs, View, ending,
@@ -236,6 +236,7 @@ fn claim(object: &ClaimObject, set: &Set, objects: &Objects<'_>) -> Claim {
             (Some(_), false) => Deletion::Background,
             (Some(_), true) => Deletion::Foreground,
         },
+        deleted_at: meta.deletion_timestamp.as_ref().map(time),
         anchorage,
     }
 }
@@ -378,6 +379,10 @@ fn gives_back(pod: &PodObject) -> bool {
 
 fn is_given_back(note: &str, uid: &str) -> bool {
     note.strip_prefix(marks::GIVEN_BACK) == Some(uid)
+}
+
+fn time(at: &Time) -> TimeMs {
+    TimeMs(u64::try_from(at.0.as_millisecond()).unwrap_or_default())
 }
 
 fn has_finalizer(pod: &PodObject) -> bool {

@@ -10,7 +10,7 @@ mod orphan;
 use std::collections::BTreeMap;
 
 use crate::{
-    Action, Answer, Change, Ordinal, Plan, Reason, Report, Seat, Seen, Stage, Step, TimeMs,
+    Action, Answer, Change, Ordinal, Plan, Reason, Report, Seat, Seen, Stage, Step, TimeMs, View,
     question::room,
     seen::{Claim, Deletion, Stewardship},
     stage::stage,
@@ -19,6 +19,10 @@ use crate::{
 /// How long the garbage collector has to take an ended pod with its claims before the host deletes the pod itself, in milliseconds.
 /// An idle collector needs 0.1 s; a busy one was seen to need 36 s.
 pub const COLLECTOR_GRACE_MS: u64 = 1_000;
+
+/// How long a claim may be on its way out with no pod at the name before somebody is told, in milliseconds: the garbage collector needs 0.1 s, and
+/// a busy one a few seconds.
+pub const LINGER_MS: u64 = 5_000;
 
 /// How long after a policy took its `complete` back under the seal the next seal waits, in milliseconds: a policy that cannot make up its
 /// mind costs a few writes in that time and no more.
@@ -130,12 +134,34 @@ impl Pass<'_> {
             return Outlook::waits(reason);
         }
         let all_go = self.seat.claims.values().all(Claim::is_terminating);
-        let going = all_go && matches!(reason, Reason::ClaimTerminating { .. });
-        if going || reason == Reason::MemberThere {
+        if all_go && matches!(reason, Reason::ClaimTerminating { .. }) {
+            return self.lingering();
+        }
+        if reason == Reason::MemberThere {
             return Outlook::default();
         }
         let wake_at = reason.ends_at();
         Outlook::waits_until(reason, wake_at)
+    }
+
+    /// Claims that are on their way out after a drain, with nobody at the name: most are gone in a moment. One that stays is told, with the pods that
+    /// hold it, which the watches do not show.
+    fn lingering(&self) -> Outlook {
+        let deleted = self.seat.claims.values().filter(|claim| claim.is_terminating());
+        let first =
+            deleted.filter_map(|claim| Some((claim.deleted_at?, claim))).min_by_key(|it| it.0);
+        let Some((deleted_at, claim)) = first else {
+            return Outlook::default();
+        };
+        let due = deleted_at.after_ms(LINGER_MS);
+        if due > self.now {
+            return Outlook { wake_at: Some(due), ..Outlook::default() };
+        }
+        if self.seen.view == View::Cached {
+            return Outlook { look_closer: true, ..Outlook::default() };
+        }
+        let pods = self.seat.other_users.clone();
+        Outlook::waits(Reason::ClaimLingers { claim: claim.name.clone(), pods })
     }
 
     /// The host deletes an owning claim in the foreground, and the garbage collector deletes none that is anchored or whose set and member live.

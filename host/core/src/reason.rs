@@ -67,6 +67,13 @@ pub enum Reason {
     },
     /// The member is still there.
     MemberThere,
+    /// A claim whose drain has ended is still there.
+    ClaimLingers {
+        /// The claim's name.
+        claim: String,
+        /// The pods that use it.
+        pods: Vec<String>,
+    },
     /// A pod that is neither the member nor ours holds the name.
     NameHeld {
         /// Why it is not ours.
@@ -252,6 +259,7 @@ impl Reason {
             Self::EnrolledElsewhere { .. } => "EnrolledElsewhere",
             Self::NotBound { .. } => "NotBound",
             Self::ClaimTerminating { .. } => "ClaimTerminating",
+            Self::ClaimLingers { .. } => "ClaimLingers",
             Self::MemberThere => "MemberThere",
             Self::NameHeld { .. } => "NameHeld",
             Self::ClaimInUse { .. } => "ClaimInUse",
@@ -284,7 +292,13 @@ impl Reason {
     /// Whether no watch shows that the reason has gone.
     #[must_use]
     pub const fn is_unwatched(&self) -> bool {
-        matches!(self, Self::NameHeld { .. } | Self::ClaimInUse { .. } | Self::InUseAtTheEnd { .. })
+        matches!(
+            self,
+            Self::NameHeld { .. }
+                | Self::ClaimInUse { .. }
+                | Self::InUseAtTheEnd { .. }
+                | Self::ClaimLingers { .. }
+        )
     }
 
     /// When the reason goes by itself, where it does.
@@ -326,6 +340,7 @@ impl Reason {
             | Self::EnrolledElsewhere { .. }
             | Self::NotBound { .. }
             | Self::ClaimTerminating { .. }
+            | Self::ClaimLingers { .. }
             | Self::NameHeld { .. }
             | Self::ClaimInUse { .. }
             | Self::Held { .. }
@@ -393,6 +408,15 @@ impl fmt::Display for Reason {
                     "claim {claim} is being deleted by somebody else: it goes with the last pod that mounts it, and no drain starts; copy its data elsewhere while that pod runs"
                 )
             }
+            Self::ClaimLingers { claim, pods } if pods.is_empty() => write!(
+                f,
+                "claim {claim} is being deleted, and something still holds it: look at its finalizers"
+            ),
+            Self::ClaimLingers { claim, pods } => write!(
+                f,
+                "claim {claim} is being deleted, and goes when no pod uses it any more: {}",
+                pods.join(", ")
+            ),
             Self::MemberThere => write!(f, "the member is still there"),
             Self::NameHeld { why } => write!(
                 f,

@@ -145,6 +145,8 @@ pub struct Claim {
     pub binding: Binding,
     /// How far its deletion has come.
     pub deletion: Deletion,
+    /// When its deletion was asked for.
+    pub deleted_at: Option<TimeMs>,
     /// Whether its namespace owns it too.
     pub anchorage: Anchorage,
 }

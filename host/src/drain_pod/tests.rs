@@ -10,6 +10,7 @@ fn claims() -> BTreeMap<String, Claim> {
         enrolment: Enrolment::Here,
         binding: Binding::Bound,
         deletion: Deletion::None,
+        deleted_at: None,
         anchorage: Anchorage::Loose,
     };
     BTreeMap::from([("data".to_owned(), claim)])

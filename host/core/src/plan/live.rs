@@ -19,6 +19,10 @@ impl Pass<'_> {
                 let steps = vec![step(Action::Touch, Change::Touched)];
                 Outlook { steps, ..self.exposed(&[]) }
             }
+            Holder::Nobody if ours && self.seat.has_leaving_claim() => {
+                let exposed = self.exposed(&[]);
+                if exposed.reason.is_some() { exposed } else { self.lingering() }
+            }
             Holder::Nobody if ours => self.exposed(&[]),
             Holder::Member(_) | Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => {
                 Outlook::default()

@@ -283,6 +283,7 @@ fn claim(mut claim: Claim, words: &[Word]) -> Result<Claim, String> {
             "pending" => claim.binding = Binding::Pending,
             "lost" => claim.binding = Binding::Lost,
             "deleted" => claim.deletion = Deletion::Background,
+            "since" => claim.deleted_at = Some(word.time()?),
             "deleted-in-foreground" => claim.deletion = Deletion::Foreground,
             "going-with-its-owner" => claim.deletion = Deletion::Impending,
             "anchored" => claim.anchorage = Anchorage::Anchored,

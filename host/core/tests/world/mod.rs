@@ -61,6 +61,7 @@ pub(crate) fn claim(template: &str, ordinal: Ordinal) -> Claim {
         enrolment: Enrolment::Here,
         binding: Binding::Bound,
         deletion: Deletion::None,
+        deleted_at: None,
         anchorage: Anchorage::Loose,
     }
 }
