@@ -10,7 +10,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    drain_pod::{Ask, Maker, asks, asks_of_annotations, parse_grants},
+    drain_pod::{Ask, Maker, asks, asks_of_metadata, parse_grants},
     host::{Host, Sight},
     marks::{Containers, Marks},
     modules::{Found, Unavailable},
@@ -295,6 +295,6 @@ fn asks_of_template(template: &Value) -> BTreeSet<Ask> {
     let object = |pointer: &str| template.pointer(pointer).and_then(Value::as_object);
     let none = Map::new();
     let of_spec = asks(object("/spec").unwrap_or(&none), &BTreeSet::new());
-    let of_annotations = asks_of_annotations(object("/metadata/annotations"));
-    of_spec.into_iter().chain(of_annotations).map(|(ask, _)| ask).collect()
+    let of_metadata = asks_of_metadata(object("/metadata").unwrap_or(&none));
+    of_spec.into_iter().chain(of_metadata).map(|(ask, _)| ask).collect()
 }

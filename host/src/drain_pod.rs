@@ -3,7 +3,7 @@
 mod asks;
 mod grant;
 
-pub use asks::{Ask, asks, asks_of_annotations};
+pub use asks::{Ask, asks, asks_of_metadata};
 pub use grant::{Grant, parse_grants};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,21 +122,15 @@ impl Maker<'_> {
 
     fn permitted(&self, metadata: &Fields, spec: &Fields) -> Result<(), Rejection> {
         let own: BTreeSet<String> = self.claims.keys().cloned().collect();
-        let annotations = metadata.get("annotations").and_then(Value::as_object);
-        let asked = asks_of_annotations(annotations).into_iter().chain(asks(spec, &own));
-        let mut asked = asked;
-        let extra = asked.find(|(ask, _)| !self.allowed.contains(ask) && !self.allows_key_of(ask));
-        match extra {
+        let mut asked = asks_of_metadata(metadata).into_iter().chain(asks(spec, &own));
+        let allows = |ask: &Ask| {
+            let of_key = ask.of_key();
+            self.allowed.contains(ask) || of_key.is_some_and(|key| self.allowed.contains(&key))
+        };
+        match asked.find(|(ask, _)| !allows(ask)) {
             None => Ok(()),
             Some((ask, field)) => Err(Rejection::new(field, ask.mend())),
         }
-    }
-
-    /// A value may hold what no grant can be written with, so a grant of the key alone stands for every value.
-    fn allows_key_of(&self, ask: &Ask) -> bool {
-        let key = ask.name.split_once('=').map(|(key, _)| key.to_owned());
-        let has_value = matches!(ask.kind, "annotation" | "csi");
-        has_value && key.is_some_and(|name| self.allowed.contains(&Ask { kind: ask.kind, name }))
     }
 
     fn identity(&self, spec: &mut Map<String, Value>) {

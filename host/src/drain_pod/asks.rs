@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::grant;
+
 /// One thing asked for. The kind is the word that a grant uses.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ask {
@@ -16,14 +18,33 @@ pub struct Ask {
     pub name: String,
 }
 
+/// The longest name that a refusal shows, in bytes: an event's note has 1,000 for all that it says.
+const SHOWN_MAX_BYTES: usize = 300;
+
 impl Ask {
-    /// What to do about it where it is refused.
+    /// What to do about it where it is refused. It ends with the words of the grant, ready to be copied.
     #[must_use]
     pub fn mend(&self) -> String {
         let Self { kind, name } = self;
+        if name.is_empty() {
+            return format!("asks for a {kind} and names none: name it, or take it out");
+        }
+        // Who asks with a long value is shown the grant of its key, which is all that fits.
+        let of_key = self.of_key().filter(|_| name.len() > SHOWN_MAX_BYTES);
+        let shown = of_key.as_ref().unwrap_or(self);
         format!(
-            "asks for {kind} {name:?}, which the set's own pod template does not have: take it out, or annotate the set with tidegate.dev/grant: {kind}={name}"
+            "asks for {kind} {:?}, which the set's own pod template does not have: take it out, or annotate the set with tidegate.dev/grant: {}",
+            shown.name,
+            grant::words(shown)
         )
+    }
+
+    /// The same with every value, where it is asked for by key and value.
+    #[must_use]
+    pub fn of_key(&self) -> Option<Self> {
+        let has_value = matches!(self.kind, "annotation" | "label" | "csi");
+        let (key, _) = self.name.split_once('=').filter(|_| has_value)?;
+        Some(Self { kind: self.kind, name: key.to_owned() })
     }
 }
 
@@ -34,6 +55,10 @@ const HOST_FLAGS: [&str; 4] = ["hostNetwork", "hostPID", "hostIPC", "shareProces
 /// Fields of the spec that are asked for by not being false, with the kind and the name of what they give.
 const BY_DEFAULT: [(&str, &str, &str); 2] =
     [("automountServiceAccountToken", "token", "automounted"), ("hostUsers", "host", "hostUsers")];
+/// The name of group 0 as a privilege.
+const ROOT_GROUP: &str = "root-group";
+/// The name of a projected token without an audience: it is for the API server.
+const API_SERVER: &str = "for-the-api-server";
 /// Fields of the spec that are asked for by naming something.
 const NAMED: [&str; 4] = ["priorityClassName", "runtimeClassName", "nodeName", "schedulerName"];
 
@@ -58,13 +83,17 @@ pub fn asks(spec: &Map<String, Value>, own_claims: &BTreeSet<String>) -> Vec<(As
     asks.found
 }
 
-/// What a template's annotations ask for: some give a pod a profile, a role, a network or a secret, and which ones do is for the cluster to say.
+/// What a template's metadata asks for. An annotation may give a pod a profile, a role or a secret; a label may let it through a network policy,
+/// into a Service or to a cloud's account. Which ones do is for the cluster to say.
 #[must_use]
-pub fn asks_of_annotations(annotations: Option<&Map<String, Value>>) -> Vec<(Ask, String)> {
+pub fn asks_of_metadata(metadata: &Map<String, Value>) -> Vec<(Ask, String)> {
     let mut asks = Asks::default();
-    for (key, value) in annotations.into_iter().flatten() {
-        let name = format!("{key}={}", value.as_str().unwrap_or_default());
-        asks.add("annotation", name, format!("metadata.annotations[{key}]"));
+    for (field, kind) in [("labels", "label"), ("annotations", "annotation")] {
+        let pairs = metadata.get(field).and_then(Value::as_object);
+        for (key, value) in pairs.into_iter().flatten() {
+            let name = format!("{key}={}", value.as_str().unwrap_or_default());
+            asks.add(kind, name, format!("metadata.{field}[{key}]"));
+        }
     }
     asks.found
 }
@@ -129,6 +158,25 @@ impl Asks {
             self.add("sysctl", name, format!("spec.securityContext.sysctls[{at}]"));
         }
         self.of_security(context, "spec.securityContext");
+        self.of_groups(context, "spec.securityContext");
+    }
+
+    /// Files of the root group are closed to a pod that is kept out of it. Unless the policy is strict, the image says which groups its user is
+    /// in, and a policy's author chooses the image.
+    fn of_groups(&mut self, context: Option<&Value>, field: &str) {
+        let get = |key: &str| context.and_then(|it| it.get(key));
+        if get("supplementalGroupsPolicy").and_then(Value::as_str) != Some("Strict") {
+            let field = format!("{field}.supplementalGroupsPolicy");
+            self.add("privilege", "groups-of-image", field);
+        }
+        if get("fsGroup").and_then(Value::as_i64) == Some(0) {
+            self.add("privilege", ROOT_GROUP, format!("{field}.fsGroup"));
+        }
+        for (at, group) in list(get("supplementalGroups")).enumerate() {
+            if group.as_i64() == Some(0) {
+                self.add("privilege", ROOT_GROUP, format!("{field}.supplementalGroups[{at}]"));
+            }
+        }
     }
 
     fn of_volume(&mut self, volume: &Value, field: &str) {
@@ -159,7 +207,7 @@ impl Asks {
         let attributes = csi.get("volumeAttributes").and_then(Value::as_object);
         for (key, value) in attributes.into_iter().flatten() {
             let name = format!("{driver}/{key}={}", value.as_str().unwrap_or_default());
-            self.add("csi", name, format!("{field}.volumeAttributes"));
+            self.add("csi", name, format!("{field}.volumeAttributes[{key}]"));
         }
         if let Some(name) = csi.get("nodePublishSecretRef").and_then(|it| text(it, "name")) {
             self.add("secret", name, format!("{field}.nodePublishSecretRef"));
@@ -179,7 +227,10 @@ impl Asks {
                     "secret" => self.add("secret", named("name"), at),
                     "configMap" => self.add("configMap", named("name"), at),
                     "downwardAPI" => {}
-                    "serviceAccountToken" => self.add("token", named("audience"), at),
+                    "serviceAccountToken" => match named("audience") {
+                        audience if audience.is_empty() => self.add("token", API_SERVER, at),
+                        audience => self.add("token", audience, at),
+                    },
                     other => self.add("volume", other, at.clone()),
                 }
             }
@@ -190,7 +241,7 @@ impl Asks {
         for (at, env) in list(container.get("env")).enumerate() {
             let source = env.get("valueFrom");
             for (key, kind) in [("secretKeyRef", "secret"), ("configMapKeyRef", "configMap")] {
-                if let Some(reference) = source.and_then(|source| source.get(key)) {
+                if let Some(reference) = source.and_then(|source| given(source, key)) {
                     let name = text(reference, "name").unwrap_or_default();
                     self.add(kind, name, format!("{field}.env[{at}].valueFrom.{key}"));
                 }
@@ -198,7 +249,7 @@ impl Asks {
         }
         for (at, source) in list(container.get("envFrom")).enumerate() {
             for (key, kind) in [("secretRef", "secret"), ("configMapRef", "configMap")] {
-                if let Some(reference) = source.get(key) {
+                if let Some(reference) = given(source, key) {
                     let name = text(reference, "name").unwrap_or_default();
                     self.add(kind, name, format!("{field}.envFrom[{at}].{key}"));
                 }
@@ -234,6 +285,10 @@ impl Asks {
         if user == Some(0) || (user.is_none() && !not_root) {
             self.add("privilege", "root", format!("{field}.runAsNonRoot"));
         }
+        let group = effective("runAsGroup").and_then(|group| group.as_i64());
+        if group.is_none_or(|group| group == 0) {
+            self.add("privilege", ROOT_GROUP, format!("{field}.runAsGroup"));
+        }
         if said(own, "allowPrivilegeEscalation").and_then(|it| it.as_bool()) != Some(false) {
             let name = "allowPrivilegeEscalation";
             self.add("privilege", name, format!("{field}.{name}"));
@@ -265,9 +320,18 @@ impl Asks {
                 self.add("privilege", format!("{profile}-{kind}"), format!("{field}.{profile}"));
             }
         }
-        for odd in ["procMount", "seLinuxOptions", "windowsOptions"] {
-            if let Some(value) = context.get(odd).filter(|value| !value.is_null()) {
-                self.add("privilege", format!("{odd}={value}"), format!("{field}.{odd}"));
+        if let Some(mount) = text(context, "procMount") {
+            self.add("privilege", format!("procMount={mount}"), format!("{field}.procMount"));
+        }
+        for odd in ["seLinuxOptions", "windowsOptions"] {
+            let options = context.get(odd).and_then(Value::as_object);
+            for (key, value) in options.into_iter().flatten().filter(|(_, it)| !it.is_null()) {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                self.add(
+                    "privilege",
+                    format!("{odd}.{key}={value}"),
+                    format!("{field}.{odd}.{key}"),
+                );
             }
         }
     }
@@ -275,6 +339,10 @@ impl Asks {
 
 fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
     value.and_then(Value::as_array).into_iter().flatten()
+}
+
+fn given<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    value.get(key).filter(|value| !value.is_null())
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {

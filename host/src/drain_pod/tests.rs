@@ -20,7 +20,8 @@ fn make_with(template: &Value, discard: &[String], allowed: &[Ask]) -> Result<Po
     let claims = claims();
     let plain = self::template();
     let own = asks(plain["spec"].as_object().unwrap(), &BTreeSet::new());
-    let own = own.into_iter().map(|(ask, _)| ask);
+    let of_metadata = asks_of_metadata(plain["metadata"].as_object().unwrap());
+    let own = own.into_iter().chain(of_metadata).map(|(ask, _)| ask);
     let allowed = own.chain(allowed.iter().cloned()).collect();
     let marks = Marks {
         version: Marks::VERSION,
@@ -61,7 +62,12 @@ fn template() -> Value {
     json!({ "metadata": { "labels": { "app": "web" } }, "spec": {
         "automountServiceAccountToken": false,
         "hostUsers": false,
-        "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsGroup": 1000,
+            "supplementalGroupsPolicy": "Strict",
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
         "containers": [{
             "name": "drain",
             "image": "i",
@@ -259,9 +265,28 @@ fn more_than_the_set_has_is_refused_unless_granted() {
             "privilege",
             "seccompProfile-none",
         ),
+        (with("/spec/securityContext", "runAsGroup", Value::Null), "privilege", "root-group"),
+        (with("/spec/securityContext", "runAsGroup", json!(0)), "privilege", "root-group"),
+        (with("/spec/securityContext", "fsGroup", json!(0)), "privilege", "root-group"),
+        (
+            with("/spec/securityContext", "supplementalGroups", json!([5, 0])),
+            "privilege",
+            "root-group",
+        ),
+        (
+            with("/spec/securityContext", "supplementalGroupsPolicy", json!("Merge")),
+            "privilege",
+            "groups-of-image",
+        ),
+        (
+            security("seLinuxOptions", json!({ "level": "s0:c1,c2" })),
+            "privilege",
+            "seLinuxOptions.level=s0:c1,c2",
+        ),
         (with("/spec", "automountServiceAccountToken", Value::Null), "token", "automounted"),
         (with("/spec", "hostUsers", json!(true)), "host", "hostUsers"),
         (with("/spec", "shareProcessNamespace", json!(true)), "host", "shareProcessNamespace"),
+        (with("/metadata/labels", "role", json!("admin")), "label", "role=admin"),
         (
             with("/metadata", "annotations", json!({ "iam/role": "admin" })),
             "annotation",
@@ -280,12 +305,43 @@ fn more_than_the_set_has_is_refused_unless_granted() {
         let rejection = make(&template).unwrap_err();
         let ask = Ask { kind, name: name.to_owned() };
         assert_eq!(rejection.mend, ask.mend(), "{}", rejection.field);
+        // What a person does: the very words of the mend become the annotation.
+        let (_, words) = rejection.mend.split_once("tidegate.dev/grant: ").unwrap();
+        assert_eq!(parse_grants(words).unwrap(), std::slice::from_ref(&ask));
         make_with(&template, &[], &[ask]).unwrap();
     }
     let attribute = Ask { kind: "csi", name: "d/a=b".to_owned() };
     let driver = Ask { kind: "csi", name: "d".to_owned() };
     assert!(make_with(&volumes(csi.clone()), &[], std::slice::from_ref(&driver)).is_err());
     make_with(&volumes(csi), &[], &[driver, attribute]).unwrap();
+}
+
+#[test]
+fn the_grant_of_a_key_stands_for_every_value() {
+    let long = "x".repeat(2_000);
+    for (kind, pointer, field) in
+        [("label", "/metadata/labels", "labels"), ("annotation", "/metadata", "annotations")]
+    {
+        let value = if kind == "label" { json!(long) } else { json!({ "role": long }) };
+        let key = if kind == "label" { "role" } else { "annotations" };
+        let template = with(pointer, key, value);
+        let rejection = make(&template).unwrap_err();
+        assert_eq!(rejection.field, format!("metadata.{field}[role]"));
+        assert!(rejection.mend.ends_with(&format!("tidegate.dev/grant: {kind}=role")));
+        let role = Ask { kind, name: "role".to_owned() };
+        make_with(&template, &[], &[role]).unwrap();
+    }
+    let secret = with("/spec", "imagePullSecrets", json!([{ "name": "a=b" }]));
+    let half = Ask { kind: "secret", name: "a".to_owned() };
+    assert!(make_with(&secret, &[], &[half]).is_err());
+}
+
+#[test]
+fn a_reference_to_nothing_in_particular_cannot_be_granted() {
+    let nameless = with("/spec", "imagePullSecrets", json!([{}]));
+    let rejection = make(&nameless).unwrap_err();
+    assert!(rejection.mend.contains("names none"), "{}", rejection.mend);
+    assert!(!rejection.mend.contains("tidegate.dev/grant"), "{}", rejection.mend);
 }
 
 #[test]
