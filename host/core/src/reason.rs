@@ -400,7 +400,7 @@ impl fmt::Display for Reason {
             }
             Self::NotBound { claim } => write!(
                 f,
-                "claim {claim} is bound to no volume: there is nothing to drain; delete it yourself if it is not wanted"
+                "claim {claim} has no volume: it was never bound, or its volume has gone, so there is nothing to drain; bring the volume back, or delete the claim yourself if it is not wanted"
             ),
             Self::ClaimTerminating { claim } => {
                 write!(

@@ -1,8 +1,9 @@
 //! What must never happen, as far as it can be provoked from outside: each test puts a guard of the host to work.
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::obstacle::{Forbidden, Obstacle};
 use crate::site::{QUIET, Site, gate, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, test};
@@ -167,11 +168,12 @@ fn drain_pod_stays(site: &Site<'_>, drain_uid: &str) -> Result<()> {
 fn seal(site: &Site<'_>) -> Result<()> {
     site.start(&Store::exec(&json!({ "script": gate() })))?;
     let claim = site.claim_uid("data-web-1")?;
-    let obstacle = Obstacle::put(site)?;
+    let forbidden = Forbidden::DeletingClaims("data-web-1");
+    let obstacle = Obstacle::put(site, forbidden)?;
     site.scale("web", 1)?;
     let drain = uid(&site.drains("web-1", 1)?)?;
     site.open_gate("web-1")?;
-    site.told("web", "WriteRefused", &["data-web-1", Obstacle::WORDS])?;
+    site.told("web", "WriteRefused", &["data-web-1", forbidden.words()])?;
     site.eventually_pod("the drain pod is sealed", "web-1", |pod| {
         pod["metadata"]["finalizers"].to_string().contains("tidegate.dev/seal")
     })?;
@@ -190,70 +192,4 @@ fn seal(site: &Site<'_>) -> Result<()> {
     let fresh = site.claim_uid("data-web-1")?;
     ensure!(fresh != claim, "the member came back to a claim that was drained");
     Ok(())
-}
-
-/// An admission policy that lets nobody delete a claim of the namespace: it holds the passage between seal and deletion.
-struct Obstacle<'a> {
-    site: &'a Site<'a>,
-}
-
-impl<'a> Obstacle<'a> {
-    const WORDS: &'static str = "no claim is deleted here";
-    const POLICIES: &'static str =
-        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
-    const BINDINGS: &'static str =
-        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
-
-    /// Puts it up, and waits until it stands.
-    fn put(site: &'a Site<'a>) -> Result<Self> {
-        let name = &site.namespace;
-        let rule = json!({
-            "apiGroups": [""],
-            "apiVersions": ["v1"],
-            "operations": ["DELETE"],
-            "resources": ["persistentvolumeclaims"],
-        });
-        let policy = json!({
-            "metadata": { "name": name },
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": { "resourceRules": [rule] },
-                "validations": [{ "expression": "false", "message": Self::WORDS }],
-            },
-        });
-        let selector = json!({ "matchLabels": { "kubernetes.io/metadata.name": name } });
-        let binding = json!({
-            "metadata": { "name": name },
-            "spec": {
-                "policyName": name,
-                "validationActions": ["Deny"],
-                "matchResources": { "namespaceSelector": selector },
-            },
-        });
-        site.world.api.create(Self::POLICIES, &policy)?;
-        site.world.api.create(Self::BINDINGS, &binding)?;
-        let obstacle = Self { site };
-        eventually("the API server deletes no claim", SOON, || {
-            Ok(found_if(obstacle.stands(), || "a claim that would be deleted".to_owned()))
-        })?;
-        Ok(obstacle)
-    }
-
-    /// Takes it away, and waits until it is gone.
-    fn take_away(self) -> Result<()> {
-        for kind in [Self::BINDINGS, Self::POLICIES] {
-            let path = format!("{kind}/{}", self.site.namespace);
-            self.site.world.api.delete(&path, &Value::Null).context("taking it away")?;
-        }
-        eventually("the API server deletes claims again", SOON, || {
-            Ok(found_if(!self.stands(), || "a claim that would be kept".to_owned()))
-        })
-    }
-
-    /// Whether it stands: the API server heeds it, and that it is gone, some time after it was told.
-    fn stands(&self) -> bool {
-        let claim = self.site.path("v1", "persistentvolumeclaims", "data-web-1?dryRun=All");
-        let tried = self.site.world.api.delete(&claim, &json!({ "dryRun": ["All"] }));
-        tried.is_err_and(|error| format!("{error:#}").contains(Self::WORDS))
-    }
 }

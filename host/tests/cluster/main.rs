@@ -15,6 +15,8 @@ mod examples;
 mod guards;
 mod install;
 mod lifecycle;
+mod obstacle;
+mod puppet;
 mod scale_up;
 mod site;
 mod store;
@@ -49,7 +51,15 @@ fn main() -> ExitCode {
         yanked::TESTS,
         scale_up::TESTS,
         guards::TESTS,
-        bad_input::TESTS,
+        bad_input::roads::TESTS,
+        bad_input::grants::TESTS,
+        bad_input::refused::TESTS,
+        bad_input::claim::TESTS,
+        bad_input::template::TESTS,
+        bad_input::answer::TESTS,
+        bad_input::component::TESTS,
+        bad_input::reference::TESTS,
+        bad_input::annotation::TESTS,
         lifecycle::TESTS,
         install::TESTS,
     ]

@@ -81,6 +81,15 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
+    /// Asks for a pod of the plainest kind as a person would, without effect, to see whether one may be created.
+    pub(crate) fn try_pod(&self) -> Result<()> {
+        let container = json!({ "name": "try", "image": "docker.io/library/box:1" });
+        let pod = json!({ "metadata": { "name": "try" }, "spec": { "containers": [container] } });
+        let path = format!("{}?dryRun=All", self.path("v1", "pods", ""));
+        self.world.api.create(&path, &pod)?;
+        Ok(())
+    }
+
     /// Waits until as many members run as the set had at the start.
     fn members_run(&self, store: &Store) -> Result<()> {
         let what = format!("{} members of {} run", store.replicas(), store.name());

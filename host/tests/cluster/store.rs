@@ -10,6 +10,7 @@ pub(crate) struct Store {
     templates: Vec<&'static str>,
     annotations: Map<String, Value>,
     when_deleted: &'static str,
+    storage_class: Option<&'static str>,
 }
 
 impl Store {
@@ -21,6 +22,7 @@ impl Store {
             templates: vec!["data"],
             annotations: Map::new(),
             when_deleted: "Retain",
+            storage_class: None,
         }
     }
 
@@ -46,6 +48,12 @@ impl Store {
     /// The same with claims that go when the set goes.
     pub(crate) fn with_claims_that_go_with_it(mut self) -> Self {
         self.when_deleted = "Delete";
+        self
+    }
+
+    /// The same with claims of this storage class rather than of the default one.
+    pub(crate) fn of_storage_class(mut self, name: &'static str) -> Self {
+        self.storage_class = Some(name);
         self
     }
 
@@ -84,6 +92,7 @@ impl Store {
                 json!({
                     "metadata": { "name": name },
                     "spec": {
+                        "storageClassName": self.storage_class,
                         "accessModes": ["ReadWriteOnce"],
                         "resources": { "requests": { "storage": "1Mi" } },
                     },
