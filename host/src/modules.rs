@@ -1,6 +1,9 @@
 //! From the reference that a set names to a policy that can be asked.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 
@@ -10,9 +13,15 @@ use crate::{
     policy::{Digest, LoadError, Module, Pinning, Policies, PolicyRef, source},
 };
 
+/// How many places are remembered that hold what was named there: a place is some 400 bytes at most, and to forget one costs a read.
+const VOUCHED_MAX: usize = 2_000;
+
 /// The policies, and where they come from.
 pub struct Modules {
     policies: Policies,
+    /// Where a digest was found, by namespace and reference. A digest alone is no proof that the reference is right: another set may have brought
+    /// the policy, and then a mistake would come out when the host starts anew.
+    vouched: Mutex<BTreeSet<(String, String)>>,
     library: BTreeMap<String, String>,
     own_namespace: String,
     pinning: Pinning,
@@ -46,7 +55,7 @@ impl Modules {
         own_namespace: String,
         pinning: Pinning,
     ) -> Self {
-        Self { policies, library, own_namespace, pinning }
+        Self { policies, vouched: Mutex::new(BTreeSet::new()), library, own_namespace, pinning }
     }
 
     /// The policy that this reference of a set of this namespace names.
@@ -131,7 +140,8 @@ impl Modules {
             namespace: namespace.to_owned(),
             module,
         };
-        if let Some(module) = digest.and_then(|digest| self.policies.get(digest)) {
+        let module = digest.and_then(|digest| self.policies.get(digest));
+        if let Some(module) = module.filter(|it| self.is_vouched(namespace, name, key, it)) {
             return Ok(found(module, key));
         }
         let map = cluster.config_map(namespace, name).await;
@@ -140,15 +150,29 @@ impl Modules {
                 "ConfigMap {namespace}/{name}, which holds the policy, is not there: create it, or mend tidegate.dev/policy"
             ))
         })?;
-        let (key, bytes) = pick(map, key)
+        let (picked, bytes) = pick(map, key)
             .map_err(|error| Unavailable::Gone(format!("ConfigMap {namespace}/{name}: {error}")))?;
         let loaded = self.policies.load(digest, bytes).await.map_err(|error| {
-            let what = format!("ConfigMap {namespace}/{name}, entry {key}: {error}");
+            let what = format!("ConfigMap {namespace}/{name}, entry {picked}: {error}");
             // A component that breaks a limit of compiling may pass it on a machine that is less busy.
             let may_pass = error.is_host() || matches!(error, LoadError::CompileLimits(_));
             if may_pass { Unavailable::Fault(what) } else { Unavailable::Gone(what) }
         })?;
-        Ok(found(loaded, Some(&key)))
+        self.vouch(namespace, name, key, &loaded);
+        Ok(found(loaded, Some(&picked)))
+    }
+
+    fn is_vouched(&self, namespace: &str, name: &str, key: Option<&str>, module: &Module) -> bool {
+        let place = (namespace.to_owned(), reference(name, key, module.digest()));
+        self.vouched.lock().unwrap_or_else(PoisonError::into_inner).contains(&place)
+    }
+
+    fn vouch(&self, namespace: &str, name: &str, key: Option<&str>, module: &Module) {
+        let mut vouched = self.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        if vouched.len() >= VOUCHED_MAX {
+            vouched.clear();
+        }
+        vouched.insert((namespace.to_owned(), reference(name, key, module.digest())));
     }
 }
 

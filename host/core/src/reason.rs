@@ -473,7 +473,10 @@ impl fmt::Display for Reason {
             ),
             Self::PolicyFault { what } => write!(f, "{what}"),
             Self::TemplateRejected { field, mend } => {
-                write!(f, "the rendered pod template is not accepted: {field}: {mend}")
+                write!(
+                    f,
+                    "no drain pod can be made of what was rendered and granted: {field}: {mend}"
+                )
             }
             Self::NotProven { ending } => write!(
                 f,

@@ -60,17 +60,7 @@ impl<'a> Orphan<'a> {
     fn is_untouched(&self) -> Result<()> {
         self.site.no_pod("web-0")?;
         self.site.left_alone("data-web-0", &self.claim_uid, "web-0")?;
-        let asked = asked_by(self.site.world, HOST_USER)?;
-        let writes: Vec<&Asked> = asked
-            .iter()
-            .filter(|asked| asked.namespace == self.site.namespace && asked.is_write())
-            .filter(|asked| asked.code < FIRST_CODE_OF_A_REFUSAL)
-            .collect();
-        ensure!(
-            matches!(*writes, [one] if one.what == "patch persistentvolumeclaims data-web-0"),
-            "the host wrote more than the label of the claim: {writes:?}"
-        );
-        Ok(())
+        only_the_label_was_written(self.site)
     }
 
     /// The mistake is mended, and the drain goes on to its end.
@@ -78,6 +68,21 @@ impl<'a> Orphan<'a> {
         self.site.annotate("web", key, value)?;
         self.site.gone("data-web-0", "web-0")
     }
+}
+
+/// All that the host ever wrote in the namespace is the label on the claim.
+fn only_the_label_was_written(site: &Site<'_>) -> Result<()> {
+    let asked = asked_by(site.world, HOST_USER)?;
+    let writes: Vec<&Asked> = asked
+        .iter()
+        .filter(|asked| asked.namespace == site.namespace && asked.is_write())
+        .filter(|asked| asked.code < FIRST_CODE_OF_A_REFUSAL)
+        .collect();
+    ensure!(
+        matches!(*writes, [one] if one.what == "patch persistentvolumeclaims data-web-0"),
+        "the host wrote more than the label of the claim: {writes:?}"
+    );
+    Ok(())
 }
 
 /// A set whose drain needs no other member and ends at once.

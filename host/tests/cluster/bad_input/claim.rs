@@ -1,9 +1,9 @@
 //! Claims that cannot be drained, and a name that somebody else holds.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Orphan, moves_nothing};
+use super::{Orphan, moves_nothing, only_the_label_was_written};
 use crate::site::{Site, same_claim, uid};
 use crate::trial::{Test, test};
 use crate::wait::{SOON, eventually, found_if};
@@ -11,6 +11,7 @@ use crate::wait::{SOON, eventually, found_if};
 pub(crate) const TESTS: &[Test] = &[
     test("bad_input::claim::foreign_pod_of_the_members_name", foreign_pod_of_the_members_name),
     test("bad_input::claim::volume_lost", volume_lost),
+    test("bad_input::claim::the_only_one_deleted_by_a_person", the_only_one_deleted_by_a_person),
     test("bad_input::claim::one_of_two_deleted_by_a_person", one_of_two_deleted_by_a_person),
     test("bad_input::claim::never_bound", never_bound),
 ];
@@ -47,6 +48,19 @@ fn volume_lost(site: &Site<'_>) -> Result<()> {
     site.annotate("web", PAUSED, None)?;
     orphan.told("NotBound", &["data-web-0", "volume has gone", "delete the claim yourself"])?;
     orphan.is_untouched()
+}
+
+/// A person deleted the claim while the member ran. It goes when the member goes, which nobody can stop; the member's data can be copied until
+/// then, so it is told at once.
+fn the_only_one_deleted_by_a_person(site: &Site<'_>) -> Result<()> {
+    site.start(&moves_nothing())?;
+    site.delete("persistentvolumeclaims", "data-web-0")?;
+    site.told("web", "ClaimTerminating", &["web-0", "data-web-0", "copy its data elsewhere"])?;
+    site.scale("web", 0)?;
+    site.gone("data-web-0", "web-0")?;
+    let started = site.events("web", "DrainStarted")?;
+    ensure!(started.is_empty(), "a claim on its way out was drained: {started:?}");
+    only_the_label_was_written(site)
 }
 
 /// A person deleted one of two claims while the member ran, and a backup holds it yet. What is left is no whole ordinal.
