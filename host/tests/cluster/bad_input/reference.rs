@@ -10,6 +10,7 @@ use crate::components::Guest;
 use crate::site::Site;
 use crate::store::Store;
 use crate::trial::{Test, test};
+use crate::wait::{SOON, eventually, found_if};
 
 pub(crate) const TESTS: &[Test] = &[
     test("bad_input::reference::reference_not_understood", not_understood),
@@ -37,7 +38,8 @@ fn not_understood(site: &Site<'_>) -> Result<()> {
     orphan.is_untouched()
 }
 
-/// The ConfigMap, its entry or its digest is not there; once it is, the set is looked at again without a change of its own.
+/// The ConfigMap, its entry or its digest is not there, though the host has had this very policy in its hands; once it is, the set is looked at
+/// again without a change of its own.
 fn nothing_there(site: &Site<'_>) -> Result<()> {
     let component = Guest::default().component();
     let found = site.config_map("mine", ("policy.wasm", &component))?;
@@ -49,9 +51,12 @@ fn nothing_there(site: &Site<'_>) -> Result<()> {
     site.world.api.create(&site.path("v1", "configmaps", ""), &two)?;
     let zeros = "0".repeat(64);
 
+    let right = format!("mine/policy.wasm@sha256:{found}");
+    let orphan = Orphan::of(site, &drained_at_zero(Store::bare()).annotated(POLICY, &right))?;
+    orphan.told("PolicyKeeps", &["nothing to move"])?;
     let pinned = format!("mine/policy.wasm@sha256:{zeros}");
-    let orphan = Orphan::of(site, &drained_at_zero(Store::bare()).annotated(POLICY, &pinned))?;
-    orphan.told("PolicyFault", &["ConfigMap", "mine", &zeros, &found, "pin what it holds"])?;
+    let words = ["ConfigMap", "mine", &zeros, &found, "pin what it holds"];
+    orphan.told_of(POLICY, &pinned, "PolicyFault", &words)?;
     for (reference, words) in [
         (format!("mine/polcy.wasm@sha256:{found}"), ["mine", "`polcy.wasm`", "it has policy.wasm"]),
         (format!("two@sha256:{found}"), ["two", "exactly one entry", "a.wasm, b.wasm"]),
@@ -62,5 +67,8 @@ fn nothing_there(site: &Site<'_>) -> Result<()> {
     orphan.is_untouched()?;
 
     site.config_map("absent", ("policy.wasm", &component))?;
-    orphan.told("PolicyKeeps", &["nothing to move"])
+    eventually("the policy is asked again", SOON, || {
+        let kept = site.events("web", "PolicyKeeps")?.len();
+        Ok(found_if(kept == 2, || format!("it has answered {kept} times")))
+    })
 }
