@@ -189,12 +189,8 @@ impl Host {
     }
 
     fn acquaintance(&self, set: &SetObject) -> Acquaintance {
-        let created = set.creation_timestamp().map(|time| time.0.as_millisecond());
-        let started = i64::try_from(self.started.0).unwrap_or(i64::MAX);
-        match created {
-            Some(created) if created >= started => Acquaintance::FromTheStart,
-            Some(_) | None => Acquaintance::Late,
-        }
+        let created = set.creation_timestamp().map(|time| time.0.as_second());
+        Acquaintance::of(created, self.started)
     }
 }
 

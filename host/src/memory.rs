@@ -66,6 +66,19 @@ pub enum Acquaintance {
     Late,
 }
 
+impl Acquaintance {
+    /// With a set that was created in that second since 1970, of a host that started at that time. Kubernetes dates objects in whole seconds;
+    /// no host frees a name and dies in the very second in which its set is made.
+    #[must_use]
+    pub fn of(created_secs: Option<i64>, started: TimeMs) -> Self {
+        let started_secs = i64::try_from(started.0 / 1_000).unwrap_or(i64::MAX);
+        match created_secs {
+            Some(created) if created >= started_secs => Self::FromTheStart,
+            Some(_) | None => Self::Late,
+        }
+    }
+}
+
 impl Memory {
     /// Nothing remembered. A dry run remembers besides what it would have enrolled, so that it can say what would come of that.
     #[must_use]
@@ -317,6 +330,14 @@ mod tests {
         assert_eq!(freed(&memory, ours(), Acquaintance::Late), 2);
         memory.done(&ours(), &Action::Touch);
         assert_eq!(freed(&memory, ours(), Acquaintance::Late), 0);
+    }
+
+    #[test]
+    fn a_set_made_in_the_second_of_the_start_is_known_from_the_start() {
+        let started = TimeMs(70_900);
+        assert_eq!(Acquaintance::of(Some(70), started), Acquaintance::FromTheStart);
+        assert_eq!(Acquaintance::of(Some(69), started), Acquaintance::Late);
+        assert_eq!(Acquaintance::of(None, started), Acquaintance::Late);
     }
 
     #[test]
