@@ -15,6 +15,9 @@ use crate::world::World;
 /// How often a drain pod's script looks whether it may go on, in seconds, as `sleep` takes it.
 const GATE_POLL: &str = "0.1";
 
+/// How long a command has to end before the gate opens that it was sent to open, in seconds: it has nothing else to do.
+const GATE_OPENS_AFTER: &str = "0.5";
+
 /// A namespace, and the world around it.
 pub(crate) struct Site<'a> {
     pub(crate) world: &'a World,
@@ -145,9 +148,11 @@ impl<'a> Site<'a> {
         self.world.kubectl(&["exec", "-n", &self.namespace, pod, "--", "sh", "-c", script])
     }
 
-    /// Lets the drain pod go on that waits at its [`gate`].
+    /// Lets the drain pod go on that waits at its [`gate`]. The gate opens after the command that opens it has ended: a drain may be over at
+    /// once, and the end of its container would kill the command.
     pub(crate) fn open_gate(&self, pod: &str) -> Result<()> {
-        self.sh(pod, "touch /data/gate")?;
+        let touch = format!("(sleep {GATE_OPENS_AFTER}; touch /data/gate)");
+        self.sh(pod, &format!("{touch} < /dev/null > /dev/null 2>&1 &"))?;
         Ok(())
     }
 
