@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{HOST_USER, World};
 
 /// One request that was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) struct Asked {
     pub(crate) code: u64,
     /// When the request came in, in UTC and RFC 3339 with microseconds.
     pub(crate) at: String,
+    /// Whether it was asked what would be, without effect.
+    pub(crate) is_dry: bool,
 }
 
 impl Asked {
@@ -66,6 +68,13 @@ pub(crate) fn asked_by(world: &World, user: &str) -> Result<Vec<Asked>> {
     Ok(all)
 }
 
+/// What the host asked in a namespace since the cluster came up, in the order of the answers.
+pub(crate) fn host_asked_in(world: &World, namespace: &str) -> Result<Vec<Asked>> {
+    let mut all = asked_by(world, HOST_USER)?;
+    all.retain(|asked| asked.namespace == namespace);
+    Ok(all)
+}
+
 fn asked(record: &Value) -> Asked {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let object = &record["objectRef"];
@@ -84,5 +93,6 @@ fn asked(record: &Value) -> Asked {
         namespace: text(&object["namespace"]),
         code: record["responseStatus"]["code"].as_u64().unwrap_or_default(),
         at: text(&record["requestReceivedTimestamp"]),
+        is_dry: text(&record["requestURI"]).contains("dryRun=All"),
     }
 }

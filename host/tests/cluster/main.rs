@@ -4,20 +4,28 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod altered;
+mod anchoring;
 mod api;
 mod audit;
 mod bad_input;
+mod claims;
 #[allow(dead_code, reason = "the tests of the engine need all of it, these here a part")]
 #[path = "../policy/components.rs"]
 mod components;
 mod diagnosis;
+mod dry_run;
 mod examples;
 mod guards;
 mod install;
 mod lifecycle;
 mod obstacle;
 mod puppet;
+mod policy_source;
+mod ranges;
+mod renewal;
 mod scale_up;
+mod settings;
 mod site;
 mod store;
 mod trial;
@@ -48,6 +56,11 @@ fn main() -> ExitCode {
         // The longest first, so that no one waits for it alone at the end.
         writes::TESTS,
         examples::TESTS,
+        ranges::TESTS,
+        anchoring::TESTS,
+        settings::TESTS,
+        renewal::TESTS,
+        claims::TESTS,
         yanked::TESTS,
         scale_up::TESTS,
         guards::TESTS,
@@ -62,6 +75,8 @@ fn main() -> ExitCode {
         bad_input::annotation::TESTS,
         lifecycle::TESTS,
         install::TESTS,
+        dry_run::TESTS,
+        policy_source::TESTS,
     ]
     .concat();
     // Whoever has to be alone waits for all others, and all others for whoever waits to be alone.

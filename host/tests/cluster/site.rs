@@ -1,5 +1,6 @@
 //! The namespace of one test, and what a person would do in it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -48,6 +49,17 @@ impl<'a> Site<'a> {
     pub(crate) fn start_unseen(&self, store: &Store) -> Result<()> {
         self.world.api.create(&self.path("apps/v1", "statefulsets", ""), &store.set())?;
         self.members_run(store)
+    }
+
+    /// Creates several sets at once, and waits until all members run and all claims are enrolled.
+    pub(crate) fn start_all(&self, stores: &[Store]) -> Result<()> {
+        for store in stores {
+            self.world.api.create(&self.path("apps/v1", "statefulsets", ""), &store.set())?;
+        }
+        for store in stores {
+            self.members_run(store)?;
+        }
+        self.enrolled()
     }
 
     /// Creates a ConfigMap with these entries; answers the sha256 of what it holds.
@@ -105,7 +117,7 @@ impl<'a> Site<'a> {
     }
 
     /// Waits until every claim of the namespace bears the label of a set.
-    fn enrolled(&self) -> Result<()> {
+    pub(crate) fn enrolled(&self) -> Result<()> {
         eventually("every claim is enrolled", SOON, || {
             let claims = self.claims()?;
             let stray: Vec<&Value> = claims
@@ -122,6 +134,23 @@ impl<'a> Site<'a> {
         let patch = json!({ "spec": { "replicas": replicas } });
         self.world.api.merge(&self.path("apps/v1", "statefulsets", set), &patch)?;
         Ok(())
+    }
+
+    /// Merges a patch into the set's specification.
+    pub(crate) fn change(&self, set: &str, spec: &Value) -> Result<()> {
+        let path = self.path("apps/v1", "statefulsets", set);
+        self.world.api.merge(&path, &json!({ "spec": spec }))?;
+        Ok(())
+    }
+
+    /// Has the set deleted, with what it owns after it (`Background`) or without (`Orphan`), and waits until it is gone.
+    pub(crate) fn delete_set(&self, set: &str, propagation: &str) -> Result<()> {
+        let path = self.path("apps/v1", "statefulsets", set);
+        self.world.api.delete(&path, &json!({ "propagationPolicy": propagation }))?;
+        eventually(&format!("the set {set} is gone"), SOON, || {
+            let found = self.world.api.get(&path)?;
+            Ok(found_if(found.is_none(), || outline(found.as_ref())))
+        })
     }
 
     /// Sets an annotation of the set, or takes it off.
@@ -178,6 +207,24 @@ impl<'a> Site<'a> {
         uid(&claim.with_context(|| format!("the claim {name} is not there"))?)
     }
 
+    /// The kinds of the objects that own the claim, in the order of the alphabet.
+    pub(crate) fn owners(&self, claim: &str) -> Result<Vec<String>> {
+        let claim = self.claim(claim)?.with_context(|| format!("{claim} is not there"))?;
+        let owners = claim["metadata"]["ownerReferences"].as_array();
+        let kind = |owner: &Value| owner["kind"].as_str().unwrap_or_default().to_owned();
+        let mut kinds: Vec<String> = owners.into_iter().flatten().map(kind).collect();
+        kinds.sort();
+        Ok(kinds)
+    }
+
+    /// Waits until the claim, which must stay there, has owners of just these kinds.
+    pub(crate) fn owned_by(&self, claim: &str, kinds: &[&str]) -> Result<()> {
+        eventually(&format!("claim {claim} is owned by {kinds:?}"), SOON, || {
+            let found = self.owners(claim)?;
+            Ok(found_if(found == kinds, || format!("{found:?}")))
+        })
+    }
+
     /// Every claim of the namespace.
     pub(crate) fn claims(&self) -> Result<Vec<Value>> {
         self.world.api.list(&self.path("v1", "persistentvolumeclaims", ""))
@@ -218,6 +265,14 @@ impl<'a> Site<'a> {
                 format!("claim {}, pod {}", outline(found.as_ref()), outline(holder.as_ref()))
             }))
         })
+    }
+
+    /// The names of the drain pods of the namespace that nobody has asked to end.
+    pub(crate) fn drain_pods(&self) -> Result<BTreeSet<String>> {
+        let pods = self.world.api.list(&self.path("v1", "pods", ""))?;
+        let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
+        let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        Ok(pods.iter().filter(|pod| is_drain_pod(pod)).filter(stays).map(name).collect())
     }
 
     /// Waits until the claim and the pod of an ordinal are gone.

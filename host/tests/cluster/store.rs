@@ -11,6 +11,7 @@ pub(crate) struct Store {
     annotations: Map<String, Value>,
     when_deleted: &'static str,
     storage_class: Option<&'static str>,
+    merged: Value,
 }
 
 impl Store {
@@ -23,6 +24,7 @@ impl Store {
             annotations: Map::new(),
             when_deleted: "Retain",
             storage_class: None,
+            merged: Value::Null,
         }
     }
 
@@ -31,6 +33,12 @@ impl Store {
         Self::bare()
             .annotated("tidegate.dev/policy", "library:exec")
             .annotated("tidegate.dev/policy-config", &config.to_string())
+    }
+
+    /// The same under another name.
+    pub(crate) fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
     }
 
     /// The same with as many members.
@@ -61,6 +69,18 @@ impl Store {
     pub(crate) fn annotated(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// The same with this merged into its specification, as a merge patch does it.
+    pub(crate) fn with_spec(mut self, fields: &Value) -> Self {
+        merge(&mut self.merged, fields);
+        self
+    }
+
+    /// The same with what Kubernetes itself is to do with the claims of a member scaled away and of a set deleted.
+    pub(crate) fn retaining(self, when_scaled: &str, when_deleted: &str) -> Self {
+        let policy = json!({ "whenScaled": when_scaled, "whenDeleted": when_deleted });
+        self.with_spec(&json!({ "persistentVolumeClaimRetentionPolicy": policy }))
     }
 
     /// The name.
@@ -103,7 +123,7 @@ impl Store {
         let script = "trap 'exit 0' TERM; for it in \"$@\"; do hostname >> \"/$it/names\"; done; sleep 2147483647 & wait";
         let mut command = vec!["sh", "-c", script, "member"];
         command.extend(&self.templates);
-        json!({
+        let mut set = json!({
             "apiVersion": "apps/v1",
             "kind": "StatefulSet",
             "metadata": { "name": self.name, "annotations": self.annotations },
@@ -130,6 +150,21 @@ impl Store {
                 },
                 "volumeClaimTemplates": claims,
             },
-        })
+        });
+        merge(&mut set["spec"], &self.merged);
+        set
+    }
+}
+
+/// Merges an object into another, field by field; whatever else there is takes the place of what was there.
+fn merge(into: &mut Value, from: &Value) {
+    match from {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                merge(&mut into[key], value);
+            }
+        }
+        Value::Null => {}
+        other => *into = other.clone(),
     }
 }

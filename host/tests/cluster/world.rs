@@ -18,7 +18,7 @@ use crate::wait::{eventually, found_if};
 pub(crate) const HOST_USER: &str = "system:serviceaccount:tidegate:tidegate";
 
 /// The host's Deployment.
-const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/tidegate/deployments/tidegate";
+pub(crate) const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/tidegate/deployments/tidegate";
 
 /// How long the host may take until it is ready, on a machine whose processors build something else at the same time.
 const READY_WITHIN: Duration = Duration::from_secs(120);
