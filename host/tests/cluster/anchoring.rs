@@ -52,7 +52,7 @@ fn every_retention(site: &Site<'_>) -> Result<()> {
     for (set, _, _, _, owners_after) in RETENTIONS {
         let claim = format!("data-{set}-0");
         let before = site.claim_uid(&claim)?;
-        site.delete_set(set, "Background")?;
+        site.delete_set(set, "Foreground")?;
         match owners_after {
             None => site.gone(&claim, &format!("{set}-0"))?,
             Some(owners) => {

@@ -52,11 +52,13 @@ fn one_namespace(site: &Site<'_>) -> Result<()> {
     site.world.kubectl(&["apply", "-n", &site.namespace, "-k", "deploy/namespace"])?;
     let store = Store::exec(&json!({ "script": "true" }));
     elsewhere.start_unseen(&store)?;
-    site.start(&store)?;
+    // The host must be allowed to read its namespace, which is to own the claims too.
+    site.start(&store.retaining("Delete", "Retain"))?;
     let claim = elsewhere.claim_uid("data-web-1")?;
     elsewhere.scale("web", 1)?;
     site.scale("web", 1)?;
     site.gone("data-web-1", "web-1")?;
+    site.told("web", "Drained", &["web-1"])?;
     elsewhere.no_pod("web-1")?;
     elsewhere.left_alone("data-web-1", &claim, "web-1")?;
     let user = format!("system:serviceaccount:{}:tidegate", site.namespace);
