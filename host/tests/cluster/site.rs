@@ -108,7 +108,8 @@ impl<'a> Site<'a> {
     /// Waits until as many members run as the set had at the start.
     fn members_run(&self, store: &Store) -> Result<()> {
         let what = format!("{} members of {} run", store.replicas(), store.name());
-        eventually(&what, SOON, || {
+        // Some sets start their members one after the other.
+        eventually(&what, SOON * store.replicas(), || {
             let set = self.set(store.name())?;
             let status = &set["status"];
             let ready = status["readyReplicas"].as_u64().unwrap_or_default();
