@@ -191,6 +191,9 @@ fn enrol(
         Enrolment::Here => anchor.is_some(),
         Enrolment::Elsewhere { uid, lives } => *uid != seen.set.uid && *lives == Some(Life::Gone),
     });
+    let end = u64::from(seen.set.start).saturating_add(u64::from(seen.set.replicas));
+    let is_above = seen.set.life == Life::Lives && u64::from(ordinal.0) >= end;
+    let departs = is_above && claim.is_some_and(|claim| claim.enrolment == Enrolment::Here);
     let keeps = match &seen.set.stewardship {
         Stewardship::Ours(settings) => settings.on_set_deleted != OnSetDeleted::AsTheSet,
         Stewardship::NotOurs | Stewardship::Unreadable { .. } => false,
@@ -207,7 +210,10 @@ fn enrol(
         ("a member of this set holds the claim", held),
         ("no other set that lives has it", unclaimed),
         ("the claim is not being deleted", alive),
-        ("the ordinal is wanted", is_live(seen, ordinal)),
+        (
+            "the ordinal is wanted, or its claim was enrolled before",
+            is_live(seen, ordinal) || departs,
+        ),
         ("the set is ours", matches!(seen.set.stewardship, Stewardship::Ours(_))),
     ]
 }

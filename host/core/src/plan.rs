@@ -138,7 +138,7 @@ impl Pass<'_> {
             return self.lingering();
         }
         if reason == Reason::MemberThere {
-            return Outlook::default();
+            return self.on_its_way_out();
         }
         let wake_at = reason.ends_at();
         Outlook::waits_until(reason, wake_at)

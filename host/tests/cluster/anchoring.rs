@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("anchoring::a_claim_that_goes_with_its_member_waits_for_its_drain", when_scaled),
     test("anchoring::a_live_claim_that_is_not_anchored_is_told_at_once", exposed),
     test("anchoring::a_drain_goes_on_while_the_retention_changes", changed),
+    test("anchoring::a_member_scaled_away_as_its_set_ceases_to_retain_is_drained", at_a_stroke),
     test("anchoring::claims_that_are_to_be_kept_outlive_their_set", kept),
 ];
 
@@ -163,6 +164,22 @@ fn kept(site: &Site<'_>) -> Result<()> {
     }
     let names = site.sh("web-1", "cat /data/names")?;
     ensure!(names == "web-1\nweb-1\n", "the volume holds {names:?}");
+    Ok(())
+}
+
+/// `whenScaled` becomes `Delete` in the very change that scales a member away: its claim is anchored while it ends.
+fn at_a_stroke(site: &Site<'_>) -> Result<()> {
+    let slow = "trap 'sleep 3; exit 0' TERM; hostname >> /data/names; sleep 2147483647 & wait";
+    let store = Store::exec(&json!({ "script": "test -s /data/names" }));
+    let mut containers = store.set()["spec"]["template"]["spec"]["containers"].clone();
+    containers[0]["command"] = json!(["sh", "-c", slow]);
+    let pod = json!({ "template": { "spec": { "containers": containers } } });
+    site.start(&store.with_spec(&pod))?;
+    let policy = json!({ "whenScaled": "Delete", "whenDeleted": "Retain" });
+    site.change("web", &json!({ "replicas": 1, "persistentVolumeClaimRetentionPolicy": policy }))?;
+    site.told("web", "Anchored", &["web-1"])?;
+    site.gone("data-web-1", "web-1")?;
+    site.told("web", "Drained", &["web-1"])?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Action, Change, Claim, Holder, Reason, Step, View,
-    seen::{Anchorage, Binding, Enrolment, Life, Stewardship, WhenScaled},
+    seen::{Anchorage, Binding, Enrolment, Life, Member, Stewardship, WhenScaled},
 };
 
 use super::{Outlook, Pass, step};
@@ -13,7 +13,10 @@ impl Pass<'_> {
         let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
         let wanted = self.seen.set.wants(self.ordinal);
         match &self.seat.holder {
-            Holder::Member(member) if ours => self.enrol_mounted(&member.mounts),
+            Holder::Member(member) if ours => {
+                let mounted = self.mounted(member);
+                self.enrol_all(mounted.filter(|it| self.is_due(it)).collect())
+            }
             // A claim that is still on its way out makes the controller back off once more, so the touch waits for it to be gone.
             Holder::Nobody if wanted && self.seat.freed_by_us && !self.seat.has_leaving_claim() => {
                 let steps = vec![step(Action::Touch, Change::Touched)];
@@ -30,10 +33,28 @@ impl Pass<'_> {
         }
     }
 
-    fn enrol_mounted(&self, mounts: &[String]) -> Outlook {
+    /// Anchors what was enrolled before and the member still holds while it ends: `whenScaled` may have become `Delete` in the very change that
+    /// scaled it away, and the garbage collector comes when it is gone.
+    pub(super) fn on_its_way_out(&self) -> Outlook {
         let set = &self.seen.set;
-        let held = self.seat.claims.iter().filter(|(template, _)| mounts.contains(template));
-        let due: Vec<&Claim> = held.map(|(_, claim)| claim).filter(|it| self.is_due(it)).collect();
+        match &self.seat.holder {
+            Holder::Member(member) if set.life == Life::Lives && set.is_above(self.ordinal) => {
+                let enrolled = self.mounted(member).filter(|it| it.enrolment == Enrolment::Here);
+                self.enrol_all(enrolled.filter(|it| self.is_due(it)).collect())
+            }
+            Holder::Member(_) | Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => {
+                Outlook::default()
+            }
+        }
+    }
+
+    fn mounted(&self, member: &Member) -> impl Iterator<Item = &Claim> {
+        let held = self.seat.claims.iter();
+        held.filter(|(template, _)| member.mounts.contains(template)).map(|(_, claim)| claim)
+    }
+
+    fn enrol_all(&self, due: Vec<&Claim>) -> Outlook {
+        let set = &self.seen.set;
         if due.is_empty() {
             return self.exposed(&due);
         }
