@@ -5,7 +5,7 @@ use crate::script::{self, DRAINED, MESSAGE_PATH};
 use tidegate_policy::serde_json::{self, Value};
 use tidegate_policy::{
     ContainerKind, ContainerState, DrainPod, Ending, Holder, Peer, Pod, PodTemplate, Rendering,
-    Situation, Traffic, Verdict, not_ended, unfinished, unknown_cause,
+    Situation, Traffic, Verdict, ongoing, unfinished, unknown_cause,
 };
 
 /// The set's own pod with the work in one container, once enough members that stay are ready.
@@ -46,7 +46,7 @@ pub(crate) fn judge(at: &Situation, pod: &DrainPod) -> Verdict {
         {
             Verdict::cancel("the set wants the ordinal back, and `onScaleUp` is `cancel`")
         }
-        Ending::NotEnded => Verdict::wait(not_ended(pod)),
+        Ending::NotEnded => ongoing(pod),
         Ending::ByItself => match config.proof {
             Proof::ExitCode => Verdict::complete("the drain pod ended by itself with exit code 0"),
             Proof::Message if says_drained(pod) => {

@@ -13,7 +13,7 @@ const LONGEST_BACK_OFF_MS: u64 = 600_000;
 /// - a cause that this version of the package does not know: wait;
 /// - ended by itself with success: complete, also where the ordinal is wanted again (its data has moved, and the member starts
 ///   with a fresh volume);
-/// - not ended: wait, also where the ordinal is wanted again, so that the drain finishes first;
+/// - not ended: what [`ongoing`] says;
 /// - failed or cut short: what [`unfinished`] says.
 ///
 /// It takes exit code 0 as the proof that the data is safe. A process that exits with 0 whenever it is told to stop needs a
@@ -23,7 +23,7 @@ pub fn by_ending(at: &Situation, pod: &DrainPod) -> Verdict {
         return Verdict::wait(cause);
     }
     match &pod.ending {
-        Ending::NotEnded => Verdict::wait(not_ended(pod)),
+        Ending::NotEnded => ongoing(pod),
         Ending::ByItself => Verdict::complete("the drain pod ended by itself with success"),
         Ending::Failed(how) => unfinished(at, pod, &format!("the drain pod failed: {how}")),
         Ending::CutShort(by) => unfinished(at, pod, &format!("the drain pod was cut short: {by}")),
@@ -44,6 +44,21 @@ pub fn unfinished(at: &Situation, pod: &DrainPod, reason: &str) -> Verdict {
         Verdict::cancel(format!("{reason}; the set wants the ordinal back"))
     } else {
         Verdict::retry(reason, back_off_ms(at.attempt), at.state.clone())
+    }
+}
+
+/// What to do about a pod that has not ended:
+///
+/// - the ordinal is wanted again and no node has taken the pod: cancel, since nothing of it has run;
+/// - otherwise: wait, also where the ordinal is wanted again, so that the drain finishes first.
+pub fn ongoing(pod: &DrainPod) -> Verdict {
+    let doing = not_ended(pod);
+    if !pod.wanted {
+        Verdict::wait(doing)
+    } else if pod.can_cancel && pod.node.is_none() {
+        Verdict::cancel(format!("{doing}; the set wants the ordinal back, and nothing has run"))
+    } else {
+        Verdict::wait(format!("{doing}; the set gets the ordinal back when the drain is done"))
     }
 }
 
@@ -106,6 +121,18 @@ mod tests {
         let at = testing::situation("web", 2, 2);
         let mut pod = testing::running("web");
         pod.wanted = true;
+        assert!(matches!(by_ending(&at, &pod), Verdict::Wait(_)));
+    }
+
+    #[test]
+    fn a_pod_that_no_node_has_taken_gives_a_wanted_ordinal_back() {
+        let at = testing::situation("web", 2, 2);
+        let mut pod = testing::running("web");
+        pod.node = None;
+        assert!(matches!(by_ending(&at, &pod), Verdict::Wait(_)));
+        pod.wanted = true;
+        assert!(matches!(by_ending(&at, &pod), Verdict::Cancel(_)));
+        pod.can_cancel = false;
         assert!(matches!(by_ending(&at, &pod), Verdict::Wait(_)));
     }
 

@@ -46,7 +46,7 @@ pub use bindings::tidegate::policy::types::{
     Holder, Peer, Phase, Situation,
 };
 pub use container::ContainerTemplate;
-pub use ending::{back_off_ms, by_ending, not_ended, unfinished, unknown_cause};
+pub use ending::{back_off_ms, by_ending, not_ended, ongoing, unfinished, unknown_cause};
 pub use serde_json;
 pub use template::PodTemplate;
 
