@@ -18,7 +18,7 @@ use tidegate_core::{
 use crate::{
     error::Error,
     marks::{self, Marks},
-    objects::{ClaimObject, ContainerStatus, PodObject, SetObject},
+    objects::{ClaimObject, ContainerSpec, ContainerStatus, PodObject, SetObject},
 };
 
 /// How many wanted ordinals are listed though they have neither claim nor pod. It bounds what a mistyped `replicas` costs; a namespace
@@ -135,18 +135,18 @@ pub fn facts(pod: &PodObject, marks: &Marks) -> PodFacts {
 /// The kind of each container of the pod's spec and what the kubelet says about it.
 pub fn containers_of(
     pod: &PodObject,
-) -> impl Iterator<Item = (&str, Kind, Option<&ContainerStatus>)> {
+) -> impl Iterator<Item = (&ContainerSpec, Kind, Option<&ContainerStatus>)> {
     let status = |of: &'_ [ContainerStatus], name: &str| of.iter().position(|it| it.name == name);
     let inits = pod.spec.init_containers.iter().map(move |container| {
         let sidecar = container.restart_policy.as_deref() == Some("Always");
         let found = status(&pod.status.init_container_statuses, &container.name);
         let found = found.and_then(|at| pod.status.init_container_statuses.get(at));
-        (container.name.as_str(), if sidecar { Kind::NativeSidecar } else { Kind::Init }, found)
+        (container, if sidecar { Kind::NativeSidecar } else { Kind::Init }, found)
     });
     let mains = pod.spec.containers.iter().map(move |container| {
         let found = status(&pod.status.container_statuses, &container.name);
         let found = found.and_then(|at| pod.status.container_statuses.get(at));
-        (container.name.as_str(), Kind::Main, found)
+        (container, Kind::Main, found)
     });
     inits.chain(mains)
 }
@@ -264,6 +264,9 @@ fn holder(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Holder {
 /// # Errors
 /// Why it is none, in words.
 pub fn marks_of(pod: &PodObject) -> Result<Marks, String> {
+    if !pod.labels().contains_key(marks::SET_UID) {
+        return Err(format!("it bears no label {}", marks::SET_UID));
+    }
     let annotations = pod.metadata.annotations.as_ref();
     let text = annotations.and_then(|annotations| annotations.get(marks::DRAIN));
     Marks::parse(text.ok_or_else(|| format!("it bears no annotation {}", marks::DRAIN))?)
@@ -283,6 +286,9 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
     let owner_uid = marks.claims.get(&marks.owner).map(String::as_str);
     if owner_uid.is_none() || owner_uid != controller(meta, "PersistentVolumeClaim") {
         return Err("it is not owned by the claim that its marks name".to_owned());
+    }
+    if let Some(why) = never_ends_by_itself(pod, &marks) {
+        return Err(why);
     }
     let mounted: Vec<String> = pod.claim_names().collect();
     for (template, uid) in &marks.claims {
@@ -317,6 +323,30 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
     })
 }
 
+/// What admission has made of the pod so that its end would prove nothing: the host sends no such pod.
+fn never_ends_by_itself(pod: &PodObject, marks: &Marks) -> Option<String> {
+    if pod.spec.restart_policy.as_deref() == Some("Always") {
+        return Some(
+            "admission has set its restartPolicy to Always, with which it never ends".to_owned(),
+        );
+    }
+    let rendered = containers_of(pod).filter(|(container, kind, _)| {
+        *kind != Kind::NativeSidecar && is_rendered(marks, *kind, &container.name)
+    });
+    rendered.into_iter().find_map(|(container, _, _)| {
+        let deadly = [
+            ("livenessProbe", &container.liveness_probe),
+            ("startupProbe", &container.startup_probe),
+            ("lifecycle", &container.lifecycle),
+        ];
+        let (field, _) = deadly.into_iter().find(|(_, value)| value.is_some())?;
+        Some(format!(
+            "admission has given its container {} a {field}, and what that stops looks like a success",
+            container.name
+        ))
+    })
+}
+
 fn uses(pod: &PodObject, set: &Set, seats: &mut BTreeMap<Ordinal, Seat>) {
     // An ended pod writes no more; whether it still holds the claim is for the API server to say.
     if matches!(phase(pod.status.phase.as_deref()), Phase::Succeeded | Phase::Failed) {
@@ -337,10 +367,10 @@ fn uses(pod: &PodObject, set: &Set, seats: &mut BTreeMap<Ordinal, Seat>) {
 
 fn containers(pod: &PodObject, marks: &Marks) -> Vec<Container> {
     containers_of(pod)
-        .map(|(name, kind, status)| Container {
-            name: name.to_owned(),
+        .map(|(container, kind, status)| Container {
+            name: container.name.clone(),
             kind,
-            rendered: is_rendered(marks, kind, name),
+            rendered: is_rendered(marks, kind, &container.name),
             state: state(status),
         })
         .collect()

@@ -24,6 +24,8 @@ pub struct PodObject {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec {
+    /// Whether its containers are started again when they end.
+    pub restart_policy: Option<String>,
     /// The node that it was scheduled to.
     pub node_name: Option<String>,
     /// Its volumes.
@@ -46,7 +48,7 @@ pub struct Volume {
     /// The claim that it mounts.
     pub persistent_volume_claim: Option<ClaimSource>,
     /// Whether the claim is made for the pod, and named after both.
-    pub ephemeral: Option<Ephemeral>,
+    pub ephemeral: Option<Present>,
 }
 
 /// The claim that a volume mounts.
@@ -57,9 +59,9 @@ pub struct ClaimSource {
     pub claim_name: String,
 }
 
-/// A claim that is made for the pod. Nothing in it matters but that it is there.
+/// An object of which nothing matters but that it is there.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Ephemeral {}
+pub struct Present {}
 
 /// A container.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -69,6 +71,12 @@ pub struct ContainerSpec {
     pub name: String,
     /// `Always` on a native sidecar.
     pub restart_policy: Option<String>,
+    /// Whether it is killed when it does not answer.
+    pub liveness_probe: Option<Present>,
+    /// Whether it is killed when it does not answer in time after its start.
+    pub startup_probe: Option<Present>,
+    /// Whether it is killed when something that runs beside its start fails.
+    pub lifecycle: Option<Present>,
 }
 
 /// Its status.

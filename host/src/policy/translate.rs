@@ -92,8 +92,9 @@ pub fn drain_pod(pod: &PodObject, marks: &Marks, drain: &Drain, outlook: Outlook
         node: pod.spec.node_name.clone(),
         conditions: status.conditions.iter().map(condition).collect(),
         containers: containers_of(pod)
-            .map(|(name, kind, status)| {
-                container(name, kind, is_rendered(marks, kind, name), status)
+            .map(|(spec, kind, status)| {
+                let rendered = is_rendered(marks, kind, &spec.name);
+                container(&spec.name, kind, rendered, status)
             })
             .collect(),
         labels: pairs(pod.metadata.labels.as_ref()),
