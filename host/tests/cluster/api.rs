@@ -60,6 +60,13 @@ impl Api {
             .with_context(|| format!("PATCH {path} with {patch}"))
     }
 
+    /// Applies a strategic merge patch, which can take single entries out of a list, to the object at this path.
+    pub(crate) fn merge_lists(&self, path: &str, patch: &Value) -> Result<Value> {
+        let kind = "application/strategic-merge-patch+json";
+        self.send(Method::PATCH, path, kind, Some(patch))
+            .with_context(|| format!("PATCH {path} with {patch}"))
+    }
+
     /// Deletes the object at this path with these options.
     pub(crate) fn delete(&self, path: &str, options: &Value) -> Result<Value> {
         self.send(Method::DELETE, path, "application/json", Some(options))

@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod admission;
 mod altered;
 mod anchoring;
 mod api;
@@ -13,12 +14,16 @@ mod claims;
 #[allow(dead_code, reason = "the tests of the engine need all of it, these here a part")]
 #[path = "../policy/components.rs"]
 mod components;
+mod containers;
 mod diagnosis;
 mod dry_run;
 mod examples;
 mod guards;
 mod install;
 mod lifecycle;
+mod live_member;
+mod machine;
+mod node_lost;
 mod obstacle;
 mod policy_source;
 mod puppet;
@@ -28,6 +33,9 @@ mod scale_up;
 mod settings;
 mod site;
 mod store;
+mod stuck;
+mod tampered;
+mod traffic;
 mod trial;
 mod wait;
 mod world;
@@ -54,6 +62,8 @@ fn main() -> ExitCode {
     let world = Arc::new(Lazy::default());
     let mut tests = [
         // The longest first, so that no one waits for it alone at the end.
+        node_lost::TESTS,
+        live_member::TESTS,
         writes::TESTS,
         examples::TESTS,
         ranges::TESTS,
@@ -64,6 +74,11 @@ fn main() -> ExitCode {
         yanked::TESTS,
         scale_up::TESTS,
         guards::TESTS,
+        admission::TESTS,
+        containers::TESTS,
+        stuck::TESTS,
+        tampered::TESTS,
+        traffic::TESTS,
         bad_input::roads::TESTS,
         bad_input::grants::TESTS,
         bad_input::refused::TESTS,

@@ -19,6 +19,9 @@ const GATE_POLL: &str = "0.1";
 /// How long a command has to end before the gate opens that it was sent to open, in seconds: it has nothing else to do.
 const GATE_OPENS_AFTER: &str = "0.5";
 
+/// The finalizer of a pod that a test holds.
+pub(crate) const HOLD: &str = "example.org/hold";
+
 /// A namespace, and the world around it.
 pub(crate) struct Site<'a> {
     pub(crate) world: &'a World,
@@ -170,6 +173,20 @@ impl<'a> Site<'a> {
         });
         let path = self.path("v1", "pods", &format!("{pod}/eviction"));
         self.world.api.create(&path, &eviction)?;
+        Ok(())
+    }
+
+    /// Keeps the pod's object, whatever becomes of the pod, until it is let go of.
+    pub(crate) fn hold(&self, pod: &str) -> Result<()> {
+        let patch = json!({ "metadata": { "finalizers": [HOLD] } });
+        self.world.api.merge_lists(&self.path("v1", "pods", pod), &patch)?;
+        Ok(())
+    }
+
+    /// Lets go of a pod's object that is held.
+    pub(crate) fn let_go(&self, pod: &str) -> Result<()> {
+        let patch = json!({ "metadata": { "$deleteFromPrimitiveList/finalizers": [HOLD] } });
+        self.world.api.merge_lists(&self.path("v1", "pods", pod), &patch)?;
         Ok(())
     }
 
@@ -370,7 +387,7 @@ pub(crate) fn is_drain_pod(pod: &Value) -> bool {
 }
 
 /// Which attempt the host's marks on a drain pod name.
-fn attempt_of(pod: &Value) -> Option<u64> {
+pub(crate) fn attempt_of(pod: &Value) -> Option<u64> {
     let marks = pod["metadata"]["annotations"]["tidegate.dev/drain"].as_str()?;
     serde_json::from_str::<Value>(marks).ok()?["attempt"].as_u64()
 }

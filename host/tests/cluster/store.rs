@@ -12,6 +12,7 @@ pub(crate) struct Store {
     when_deleted: &'static str,
     storage_class: Option<&'static str>,
     merged: Value,
+    container: Value,
 }
 
 impl Store {
@@ -25,6 +26,7 @@ impl Store {
             when_deleted: "Retain",
             storage_class: None,
             merged: Value::Null,
+            container: Value::Null,
         }
     }
 
@@ -83,6 +85,17 @@ impl Store {
         self.with_spec(&json!({ "persistentVolumeClaimRetentionPolicy": policy }))
     }
 
+    /// The same with these fields in the spec of its pods.
+    pub(crate) fn with_pod(self, fields: &Value) -> Self {
+        self.with_spec(&json!({ "template": { "spec": fields } }))
+    }
+
+    /// The same with these fields in the container of its pods.
+    pub(crate) fn with_container(mut self, fields: &Value) -> Self {
+        merge(&mut self.container, fields);
+        self
+    }
+
     /// The name.
     pub(crate) fn name(&self) -> &'static str {
         self.name
@@ -123,6 +136,13 @@ impl Store {
         let script = "trap 'exit 0' TERM; for it in \"$@\"; do hostname >> \"/$it/names\"; done; sleep 2147483647 & wait";
         let mut command = vec!["sh", "-c", script, "member"];
         command.extend(&self.templates);
+        let mut container = json!({
+            "name": "member",
+            "image": "docker.io/library/box:1",
+            "command": command,
+            "volumeMounts": mounts,
+        });
+        merge(&mut container, &self.container);
         let mut set = json!({
             "apiVersion": "apps/v1",
             "kind": "StatefulSet",
@@ -138,15 +158,7 @@ impl Store {
                 "selector": { "matchLabels": { "app": self.name } },
                 "template": {
                     "metadata": { "labels": { "app": self.name } },
-                    "spec": {
-                        "terminationGracePeriodSeconds": 10,
-                        "containers": [{
-                            "name": "member",
-                            "image": "docker.io/library/box:1",
-                            "command": command,
-                            "volumeMounts": mounts,
-                        }],
-                    },
+                    "spec": { "terminationGracePeriodSeconds": 10, "containers": [container] },
                 },
                 "volumeClaimTemplates": claims,
             },
