@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::site::{QUIET, Site, gate, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, test};
-use crate::wait::{found_if, stays};
+use crate::wait::{SOON, eventually, found_if, stays};
 
 pub(crate) const TESTS: &[Test] = &[
     test("containers::probes_and_hooks_are_taken_out", probes_and_hooks),
@@ -17,6 +17,9 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Succeeds in a member alone, whose command bears the word: a drain runs another.
 const SERVES: &str = "grep -q member /proc/1/cmdline";
+
+/// From then on SIGTERM is a reason to leave with 0.
+const ARM: &str = "trap 'exit 0' TERM; touch /data/armed";
 
 /// F21: none of these finds its server in a drain. Each of them would kill it, and what is killed like this may exit with 0.
 fn probes_and_hooks(site: &Site<'_>) -> Result<()> {
@@ -48,14 +51,14 @@ fn probes_and_hooks(site: &Site<'_>) -> Result<()> {
 
 /// F21: `exec` writes its message after a script, and not after one that was told to stop.
 fn script_told_to_stop(site: &Site<'_>) -> Result<()> {
-    let script = format!("trap 'exit 0' TERM; {}", gate());
+    let script = format!("{ARM}; {}", gate());
     told_to_stop(site, &json!({ "script": script }), 143)
 }
 
 /// F21: exit code 0 and none of the marks of an end from outside. That the message is missing is all that tells it from a success.
 fn command(site: &Site<'_>) -> Result<()> {
     let done = "echo 'tidegate: drained' > /dev/termination-log";
-    let script = format!("trap 'exit 0' TERM; {}; {done}", gate());
+    let script = format!("{ARM}; {}; {done}", gate());
     told_to_stop(site, &json!({ "command": ["sh", "-c", script] }), 0)
 }
 
@@ -65,8 +68,10 @@ fn told_to_stop(site: &Site<'_>, config: &Value, code: i64) -> Result<()> {
     let claim = site.claim_uid("data-web-1")?;
     site.scale("web", 1)?;
     site.drains("web-1", 1)?;
-    // The trap is set a moment after the process began.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    eventually("the drain has set its trap", SOON, || {
+        let seen = site.sh("web-1", "ls /data")?;
+        Ok(found_if(seen.lines().any(|name| name == "armed"), || seen))
+    })?;
     site.sh("web-1", "kill -TERM 1")?;
     let why = if code == 0 { "exited with 0 but".to_owned() } else { format!("exited {code}") };
     site.told("web", "AttemptEnded", &["web-1", "attempt 2", &why])?;
