@@ -44,8 +44,10 @@ const CHANGES_MAX: usize = 1_024;
 /// broken off here is gone on with by the next host; two seconds in all is what an operator waits without wondering.
 const STOP_MS: u64 = 1_500;
 
-/// What is logged unless `TIDEGATE_LOG` says otherwise: changes of state and what went wrong; the library's own account of every pass is left out.
-const LOG_DEFAULT: &str = "info,kube_runtime=warn,kube_client=warn";
+/// What is logged unless `TIDEGATE_LOG` says otherwise: changes of state and what went wrong; the library's own account of every pass is left out,
+/// and so is that of every request, which calls a refusal an error without saying of what. The host tells it itself.
+const LOG_DEFAULT: &str =
+    "info,kube_runtime=warn,kube_client=warn,kube_client::client::builder=off";
 
 /// Runs the host until it is told to stop.
 ///
