@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::process;
 use crate::site::Site;
 use crate::world::World;
 
@@ -26,6 +27,7 @@ pub(crate) fn of(world: &World, site: &Site<'_>) -> String {
     for line in lines.iter().skip(lines.len().saturating_sub(LOG_LINES)) {
         let _ = writeln!(text, "{line}");
     }
+    text.push_str(&process::logs(namespace));
     text
 }
 

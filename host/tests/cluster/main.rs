@@ -19,16 +19,21 @@ mod diagnosis;
 mod dry_run;
 mod examples;
 mod guards;
+mod handmade;
 mod install;
+mod late_writes;
 mod lifecycle;
 mod live_member;
 mod machine;
 mod node_lost;
 mod obstacle;
 mod policy_source;
+mod process;
+mod proxy;
 mod puppet;
 mod ranges;
 mod renewal;
+mod rights;
 mod scale_up;
 mod settings;
 mod site;
@@ -36,7 +41,10 @@ mod store;
 mod stuck;
 mod tampered;
 mod traffic;
+mod timing;
+mod torn_down;
 mod trial;
+mod turns;
 mod wait;
 mod world;
 mod writes;
@@ -92,10 +100,14 @@ fn main() -> ExitCode {
         install::TESTS,
         dry_run::TESTS,
         policy_source::TESTS,
+        timing::TESTS,
+        late_writes::TESTS,
+        torn_down::TESTS,
+        rights::TESTS,
     ]
     .concat();
     // Whoever has to be alone waits for all others, and all others for whoever waits to be alone.
-    tests.sort_by_key(Test::is_alone);
+    tests.sort_by_key(Test::company);
     let trials = tests.into_iter().map(|test| test.into_trial(&world)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
     // The cluster ends with `world`.

@@ -1,13 +1,15 @@
 //! From a function to a test that has a namespace of its own and shows what was there when it fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use libtest_mimic::{Failed, Trial};
 
 use crate::diagnosis;
+use crate::process;
 use crate::site::Site;
+use crate::turns::Company;
 use crate::world::{Lazy, World};
 
 /// The most characters that the name of a namespace may have.
@@ -21,15 +23,6 @@ pub(crate) struct Test {
     company: Company,
 }
 
-/// Who else may run at the same time.
-#[derive(Clone, Copy)]
-enum Company {
-    /// All who do not need to be alone.
-    Others,
-    /// Nobody, because it stops the host, or counts what the host does anywhere.
-    Nobody,
-}
-
 /// A test that runs beside others, named by what it shows.
 pub(crate) const fn test(name: &'static str, body: fn(&Site<'_>) -> Result<()>) -> Test {
     Test { name, body, company: Company::Others }
@@ -40,13 +33,15 @@ pub(crate) const fn alone(name: &'static str, body: fn(&Site<'_>) -> Result<()>)
     Test { name, body, company: Company::Nobody }
 }
 
+/// A test that brings a host of its own, for its own namespace, while the one in the cluster is away; beside others of this kind.
+pub(crate) const fn apart(name: &'static str, body: fn(&Site<'_>) -> Result<()>) -> Test {
+    Test { name, body, company: Company::Apart }
+}
+
 impl Test {
-    /// Whether it runs while no other does.
-    pub(crate) fn is_alone(&self) -> bool {
-        match self.company {
-            Company::Others => false,
-            Company::Nobody => true,
-        }
+    /// Who else may run at the same time.
+    pub(crate) fn company(&self) -> Company {
+        self.company
     }
 
     /// The test as it is run. Its namespace bears the last part of its name.
@@ -54,16 +49,8 @@ impl Test {
         let world = Arc::clone(world);
         Trial::test(self.name, move || {
             let world = world.get().map_err(failed)?;
-            match self.company {
-                Company::Others => {
-                    let _shared = world.host.read().unwrap_or_else(PoisonError::into_inner);
-                    self.run(world)
-                }
-                Company::Nobody => {
-                    let _exclusive = world.host.write().unwrap_or_else(PoisonError::into_inner);
-                    self.run(world)
-                }
-            }
+            let _turn = world.turns.take(world, self.company).map_err(failed)?;
+            self.run(world)
         })
     }
 
@@ -71,6 +58,7 @@ impl Test {
         let name = self.name.rsplit("::").next().unwrap_or(self.name);
         let mut namespace = name.replace('_', "-");
         namespace.truncate(NAME_MAX_CHARS);
+        process::forget(&namespace);
         let site = Site::make(world, &namespace).map_err(failed)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.body)(&site)))
             .unwrap_or_else(|panic| Err(anyhow!("it panicked: {}", words(panic.as_ref()))));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{OnceLock, RwLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -12,6 +12,7 @@ use xtask::image;
 use xtask::progress::{during, say};
 
 use crate::api::Api;
+use crate::turns::Turns;
 use crate::wait::{eventually, found_if};
 
 /// The user that the host is to the API server.
@@ -27,8 +28,8 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) api: Api,
-    /// Held to read by each test, to write by those that stop the host or have it for themselves.
-    pub(crate) host: RwLock<()>,
+    /// Which tests run at the same time, and whether the host is there meanwhile.
+    pub(crate) turns: Turns,
 }
 
 /// The world, made by the first test that asks for it.
@@ -61,7 +62,7 @@ impl World {
             during("loading the images", || cluster.load_image(&image.path))?;
         }
         let api = Api::of(cluster.kubeconfig())?;
-        let world = Self { cluster, api, host: RwLock::new(()) };
+        let world = Self { cluster, api, turns: Turns::default() };
         world.install()?;
         Ok(world)
     }
@@ -95,12 +96,24 @@ impl World {
     /// Takes the host away, until what is answered is dropped.
     pub(crate) fn without_host(&self) -> Result<Away<'_>> {
         let away = Away(self);
+        self.send_host_away()?;
+        Ok(away)
+    }
+
+    /// Takes the host away, until it is called back.
+    pub(crate) fn send_host_away(&self) -> Result<()> {
         self.scale_host(0)?;
         eventually("no host runs", READY_WITHIN, || {
             let pods = self.host_pods()?;
             Ok(found_if(pods.is_empty(), || format!("{} pods", pods.len())))
-        })?;
-        Ok(away)
+        })
+    }
+
+    /// Calls the host back, and waits until it is ready. Where it does not come, that is said, and whoever needs it fails.
+    pub(crate) fn call_host_back(&self) {
+        if let Err(error) = self.scale_host(1).and_then(|()| self.host_is_ready()) {
+            say(format_args!("the host did not come back: {error:#}"));
+        }
     }
 
     fn scale_host(&self, replicas: u32) -> Result<()> {
@@ -121,10 +134,7 @@ pub(crate) struct Away<'a>(&'a World);
 
 impl Drop for Away<'_> {
     fn drop(&mut self) {
-        let back = self.0.scale_host(1).and_then(|()| self.0.host_is_ready());
-        if let Err(error) = back {
-            say(format_args!("the host did not come back: {error:#}"));
-        }
+        self.0.call_host_back();
     }
 }
 
