@@ -150,7 +150,7 @@ fn changed(site: &Site<'_>) -> Result<()> {
     site.both_stay((claims[0], &before[0]), ("web-2", &first))?;
     site.open_gate("web-2")?;
     let second = site.drains("web-2", 2)?;
-    ensure!(config_of(&second)? == mended.to_string(), "the second attempt has another config");
+    ensure!(config_of(&second)? == mended, "the second attempt has another config");
 
     site.annotate("web", CONFIG, Some("a person is to look at it"))?;
     site.annotate("web", POLICY, Some("library:keep"))?;

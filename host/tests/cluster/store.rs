@@ -177,6 +177,8 @@ fn merge(into: &mut Value, from: &Value) {
             }
         }
         Value::Null => {}
-        other => *into = other.clone(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            *into = other.clone()
+        }
     }
 }
