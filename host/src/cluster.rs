@@ -188,7 +188,10 @@ async fn within<T>(
     what: String,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, Error> {
-    match tokio::time::timeout(Duration::from_secs(REQUEST_DEADLINE_SECS), request).await {
+    tracing::trace!("{what}: asked");
+    let answer = tokio::time::timeout(Duration::from_secs(REQUEST_DEADLINE_SECS), request).await;
+    tracing::trace!(accepted = matches!(answer, Ok(Ok(_))), "{what}: answered");
+    match answer {
         Ok(answer) => answer.map_err(|error| Error::of_request(what, error)),
         Err(_) => {
             let why = format!("no answer in {REQUEST_DEADLINE_SECS} s");

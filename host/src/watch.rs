@@ -105,11 +105,13 @@ pub async fn follow<K>(
             }
             Ok(Event::Apply(object)) => {
                 let key = key(&object);
+                tracing::trace!(kind = %K::plural(&()), namespace = key.0, name = key.1, "seen");
                 index.put(object);
                 vec![key]
             }
             Ok(Event::Delete(object)) => {
                 let key = key(&object);
+                tracing::trace!(kind = %K::plural(&()), namespace = key.0, name = key.1, "seen to be gone");
                 index.remove(&key);
                 vec![key]
             }
@@ -137,6 +139,7 @@ pub fn config(selector: Option<&str>) -> watcher::Config {
     }
 }
 
-fn key<K: Resource>(object: &K) -> Key {
+/// The namespace and the name of an object.
+pub fn key<K: Resource>(object: &K) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
