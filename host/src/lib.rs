@@ -15,6 +15,7 @@ pub mod modules;
 pub mod objects;
 pub mod observe;
 pub mod policy;
+pub mod queue;
 pub mod reconcile;
 pub mod report;
 pub mod run;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Resource, runtime::controller::Action as Next};
+use kube::Resource;
 use tidegate_core::{
     Ordinal, Plan, Question, Seen, Step, TimeMs, check::check, plan::plan, questions,
 };
@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     host::{Host, Sight},
     objects::{PodObject, SetObject},
+    queue::Next,
 };
 
 /// When to look again where an object had changed since it was read, in milliseconds: whoever changed it may do so again in the same breath.
@@ -29,6 +30,7 @@ const LEFT_BEHIND_RECHECK_MS: u64 = 600_000;
 /// Where the cluster could not be read, or refused a write. The set is looked at again after a delay.
 pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Error> {
     let now = clock::now();
+    tracing::trace!(namespace = set.metadata.namespace, set = set.metadata.name, "a pass begins");
     let glance = host.glance(&set, now)?;
     let idle = plan(&glance, &ask::NO_ANSWERS, now);
     let asked = questions(&glance, now);

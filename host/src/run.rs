@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
-        Controller, WatchStreamExt as _, controller,
+        WatchStreamExt as _,
         reflector::{self, ObjectRef},
         watcher::{self, watcher},
     },
@@ -31,9 +31,10 @@ use crate::{
     modules::Modules,
     objects::{ClaimObject, PodObject, SetObject},
     policy::{Compiler, Pinning, Policies},
+    queue::{self, Next},
     reconcile::{after_error, reconcile, reconcile_left_behind},
     report::Reporter,
-    watch::{self as watching, Index, Key},
+    watch::{self as watching, Index, Key, key},
 };
 
 /// The label of members and drain pods: other pods are not kept in memory.
@@ -120,8 +121,7 @@ async fn work(
     claims.listed().await?;
     pods.listed().await?;
 
-    let config = controller::Config::default().concurrency(args.concurrency);
-    let work = Work { host, config, stopped };
+    let work = Work { host, at_once_max: usize::from(args.concurrency), stopped };
     let of_sets = work.of_sets(api(&client, &args), writer, changed, gone);
     let of_pods = async {
         // Before the sets are listed every drain pod would seem to be left behind.
@@ -140,7 +140,7 @@ async fn work(
 /// The two loops: over sets, and over drain pods whose set is gone.
 struct Work {
     host: Arc<Host>,
-    config: controller::Config,
+    at_once_max: usize,
     stopped: watch::Receiver<bool>,
 }
 
@@ -163,27 +163,60 @@ impl Work {
             })
             .applied_objects();
         let store = self.host.sets.clone();
-        Controller::for_stream(sets, store.clone())
-            .with_config(self.config.clone())
-            .reconcile_on(each(changed, move |namespace, name| sets_of(&store, namespace, name)))
-            .graceful_shutdown_on(stop(self.stopped.clone()))
-            .run(reconcile, after_error, Arc::clone(&self.host))
-            .for_each(|result| async { tell(result) })
-            .await;
+        let led_to = each(changed, {
+            let store = store.clone();
+            move |namespace, name| sets_of(&store, namespace, name)
+        });
+        self.pass_over(store, sets, led_to, reconcile).await;
     }
 
     async fn of_drain_pods(&self, api: Api<PodObject>, left_behind: mpsc::Receiver<Key>) {
+        let (store, writer) = reflector::store();
+        let pods = watcher(api, watching::config(Some(marks::SET_UID)))
+            .default_backoff()
+            .reflect(writer)
+            .applied_objects();
         let index = Arc::clone(&self.host.pods);
-        Controller::new(api, watching::config(Some(marks::SET_UID)))
-            .with_config(self.config.clone())
-            .reconcile_on(each(left_behind, move |namespace, set| {
-                let pods = index.with_prefix(namespace, &format!("{set}-"));
-                pods.iter().map(|pod| ObjectRef::from_obj(pod.as_ref())).collect()
-            }))
-            .graceful_shutdown_on(stop(self.stopped.clone()))
-            .run(reconcile_left_behind, after_error, Arc::clone(&self.host))
-            .for_each(|result| async { tell(result) })
-            .await;
+        let led_to = each(left_behind, move |namespace, set| {
+            let pods = index.with_prefix(namespace, &format!("{set}-"));
+            pods.iter().map(|pod| key(pod.as_ref())).collect()
+        });
+        self.pass_over(store, pods, led_to, reconcile_left_behind).await;
+    }
+
+    /// Runs `pass` over each object that its watch shows, or that something else has led to. One that is gone by then is left out.
+    async fn pass_over<K, P>(
+        &self,
+        store: reflector::Store<K>,
+        watch: impl Stream<Item = Result<K, watcher::Error>>,
+        led_to: impl Stream<Item = Key>,
+        pass: impl Fn(Arc<K>, Arc<Host>) -> P + Copy + Send + 'static,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+        P: Future<Output = Result<Next, Error>> + Send + 'static,
+    {
+        let shown = watch.filter_map(|shown| async {
+            shown.inspect_err(|error| tracing::warn!("watching: {error}")).as_ref().map(key).ok()
+        });
+        let ready = async {
+            // An error means that the watch is gone, and the queue ends with it.
+            let _ = store.wait_until_ready().await;
+        };
+        let changes = stream::select(shown, led_to);
+        let at_once_max = self.at_once_max;
+        queue::run(changes, at_once_max, ready, stop(self.stopped.clone()), |(namespace, name)| {
+            let (store, host) = (store.clone(), Arc::clone(&self.host));
+            async move {
+                match store.get(&ObjectRef::new(&name).within(&namespace)) {
+                    Some(object) => {
+                        let outcome = pass(Arc::clone(&object), Arc::clone(&host)).await;
+                        outcome.unwrap_or_else(|error| after_error(object, &error, host))
+                    }
+                    None => Next::await_change(),
+                }
+            }
+        })
+        .await;
     }
 }
 
@@ -192,44 +225,26 @@ async fn stop(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-fn tell<K: Resource>(
-    result: Result<(ObjectRef<K>, controller::Action), controller::Error<Error, watcher::Error>>,
-) where
-    K::DynamicType: std::fmt::Debug + Clone + Eq + std::hash::Hash,
-{
-    if let Err(controller::Error::QueueError(error)) = result {
-        tracing::warn!("watching: {error}");
-    }
-}
-
-/// The objects that each namespace and name of the queue leads to.
-fn each<K: Resource + 'static>(
-    queue: mpsc::Receiver<Key>,
-    leads_to: impl Fn(&str, &str) -> Vec<ObjectRef<K>> + Send + 'static,
-) -> impl futures::Stream<Item = ObjectRef<K>> + Send + 'static
-where
-    K::DynamicType: Send,
-{
-    let keys = futures::stream::unfold(queue, |mut queue| async {
-        queue.recv().await.map(|key| (key, queue))
-    });
-    keys.flat_map(move |(namespace, name)| futures::stream::iter(leads_to(&namespace, &name)))
+/// The objects that each namespace and name leads to.
+fn each(
+    names: mpsc::Receiver<Key>,
+    leads_to: impl Fn(&str, &str) -> Vec<Key>,
+) -> impl Stream<Item = Key> {
+    let names =
+        stream::unfold(names, |mut names| async { names.recv().await.map(|name| (name, names)) });
+    names.flat_map(move |(namespace, name)| stream::iter(leads_to(&namespace, &name)))
 }
 
 /// The sets that a pod or a claim of this name may belong to: every reading of the name for which there is a set.
-fn sets_of(
-    store: &reflector::Store<SetObject>,
-    namespace: &str,
-    name: &str,
-) -> Vec<ObjectRef<SetObject>> {
+fn sets_of(store: &reflector::Store<SetObject>, namespace: &str, name: &str) -> Vec<Key> {
     let Some((stem, _ordinal)) = name.rsplit_once('-') else {
         return Vec::new();
     };
     let starts = std::iter::once(0).chain(stem.match_indices('-').map(|(at, _)| at + 1));
     starts
         .filter_map(|start| stem.get(start..))
-        .map(|set| ObjectRef::new(set).within(namespace))
-        .filter(|set| store.get(set).is_some())
+        .filter(|set| store.get(&ObjectRef::new(set).within(namespace)).is_some())
+        .map(|set| (namespace.to_owned(), set.to_owned()))
         .collect()
 }
 
