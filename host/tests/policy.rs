@@ -78,7 +78,7 @@ fn resident_bytes() -> usize {
     pages * 4096
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_honest_policy_answers_the_same_every_time() {
     let policies = policies();
     let component = Guest::default().component();
@@ -93,7 +93,7 @@ async fn an_honest_policy_answers_the_same_every_time() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_call_is_a_fresh_instance() {
     let module = load(Guest::default().component()).await.expect("it loads");
     let trapping = Guest { render: "unreachable", ..Guest::default() };
@@ -105,7 +105,7 @@ async fn each_call_is_a_fresh_instance() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn packed_components_are_the_same_policy() {
     let policies = policies();
     let component = Guest::default().component();
@@ -121,7 +121,7 @@ async fn packed_components_are_the_same_policy() {
     assert!(policies.get(&digest).is_some());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn another_component_than_the_pinned_one_is_refused() {
     let component = Guest::default().component();
     let expected = Digest::of(b"another");
@@ -130,12 +130,12 @@ async fn another_component_than_the_pinned_one_is_refused() {
     assert_eq!(refused, Some(LoadError::DigestMismatch { expected, found }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endless_loop_runs_out_of_fuel() {
     assert_eq!(render_fault(&format!("{} unreachable", busy_loop()), "").await, Fault::OutOfFuel);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_costs_time_and_no_fuel_runs_into_the_deadline() {
     // A message of 3 MiB costs the fuel of one call, and the host copies all of it.
     let body = "
@@ -147,7 +147,7 @@ async fn what_costs_time_and_no_fuel_runs_into_the_deadline() {
     assert_eq!(render_fault(body, "").await, Fault::Timeout);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_allocates_forever_is_stopped() {
     let before = resident_bytes();
     let body = "(loop (drop (memory.grow (i32.const 16))) (br 0)) unreachable";
@@ -156,7 +156,7 @@ async fn a_policy_that_allocates_forever_is_stopped() {
     assert!(grown < 4 * MEMORY_MAX_BYTES, "{grown} bytes more are resident");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn several_memories_and_tables_count_together() {
     let memories = "(memory $two 600) (memory $three 600)";
     let guest = Guest { items: memories, ..Guest::default() };
@@ -166,7 +166,7 @@ async fn several_memories_and_tables_count_together() {
     assert_eq!(refusal(guest.component()).await, LoadError::Start(Fault::Memory));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deep_recursion_is_a_trap() {
     let recursion = "(func $deep (param i64) (result i64)
         (i64.add (call $deep (i64.add (local.get 0) (i64.const 1))) (local.get 0)))";
@@ -176,7 +176,7 @@ async fn a_deep_recursion_is_a_trap() {
     assert!(backtrace.lines().count() < 100, "{backtrace}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panic_says_its_last_words() {
     let items = r#"(data (i32.const 512) "panicked at: no receiver\1b[2J")"#;
     let body = "(call $log (i32.const 3) (i32.const 512) (i32.const 28)) unreachable";
@@ -190,7 +190,7 @@ async fn a_panic_says_its_last_words() {
     assert_eq!(called.log.lines[0].level, LogLevel::Error);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_thirty_mebibytes_is_refused() {
     let body = "
         (drop (memory.grow (i32.const 600)))
@@ -201,7 +201,7 @@ async fn an_answer_of_thirty_mebibytes_is_refused() {
     assert_eq!(render_fault(body, "").await, Fault::TooMuchData);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_template_above_the_limit_is_named() {
     let body = "
         (drop (memory.grow (i32.const 8)))
@@ -216,7 +216,7 @@ async fn a_template_above_the_limit_is_named() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_no_known_case_is_a_fault() {
     let body = "(i32.store8 (i32.const 0) (i32.const 9)) (i32.const 0)";
     assert!(matches!(render_fault(body, "").await, Fault::Trap { .. }));
@@ -224,7 +224,7 @@ async fn an_answer_of_no_known_case_is_a_fault() {
     assert!(matches!(render_fault(out_of_bounds, "").await, Fault::Trap { .. }));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn reasons_are_cut_and_escaped() {
     let long = "x".repeat(2 * REASON_MAX_BYTES);
     let guest = Guest { reason: &long, ..Guest::default() };
@@ -232,7 +232,7 @@ async fn reasons_are_cut_and_escaped() {
     assert_eq!(reason.len(), REASON_MAX_BYTES);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_million_log_lines_are_counted_and_dropped() {
     let items = r#"(data (i32.const 512) "again")"#;
     let body = "
@@ -255,7 +255,7 @@ async fn a_million_log_lines_are_counted_and_dropped() {
     assert!(bytes <= LOG_MAX_BYTES);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_never_starts_is_refused() {
     let busy = busy_loop();
     let guest = Guest { start: &busy, ..Guest::default() };
@@ -265,7 +265,7 @@ async fn a_policy_that_never_starts_is_refused() {
     assert!(matches!(error, LoadError::Start(Fault::Trap { .. })), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_beyond_the_log_is_named() {
     for (package, import) in
         [("wasi:cli", "environment"), ("wasi:clocks", "wall-clock"), ("tidegate:secrets", "reader")]
@@ -287,7 +287,7 @@ async fn an_import_beyond_the_log_is_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_later_minor_version_is_understood_and_a_later_major_is_not() {
     let version = |wit: String, version: &str| wit.replace("tidegate:policy@1.0.0", version);
     let minor = contract(|wit| version(wit, "tidegate:policy@1.4.0"));
@@ -303,7 +303,7 @@ async fn a_later_minor_version_is_understood_and_a_later_major_is_not() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_export_is_named() {
     let wit = contract(|wit| format!("{wit}\nworld half {{ import log; export renderer; }}"));
     let core = r#"(module
@@ -314,7 +314,7 @@ async fn a_missing_export_is_named() {
     assert_eq!(error, LoadError::MissingExport { name: "tidegate:policy/judge".to_owned() });
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_of_another_shape_is_refused() {
     let added = contract(|wit| {
         let changed =
@@ -326,7 +326,7 @@ async fn a_record_of_another_shape_is_refused() {
     assert!(matches!(error, LoadError::Contract(_)), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_component_is_told() {
     let core = wat::parse_str("(module)").expect("it parses");
     assert_eq!(refusal(core).await, LoadError::CoreModule);
@@ -349,7 +349,7 @@ async fn what_is_no_component_is_told() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn broken_code_is_refused_by_the_compiler() {
     let mut component = Guest::default().component();
     let body = component.windows(2).rposition(|pair| pair == [0x41, 0x02]).expect("a constant");
@@ -358,7 +358,7 @@ async fn broken_code_is_refused_by_the_compiler() {
     assert!(matches!(error, LoadError::Compile(_)), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gzip_bomb_stops_at_the_cap() {
     let before = resident_bytes();
     let bomb = gzip(&vec![0; 64 * COMPONENT_MAX_BYTES]);
@@ -368,7 +368,7 @@ async fn a_gzip_bomb_stops_at_the_cap() {
     assert!(grown < 16 * COMPONENT_MAX_BYTES, "{grown} bytes more are resident");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_compile_bomb_dies_in_the_child_once() {
     let policies = policies();
     let bomb = compile_bomb(2000, 1000);
@@ -388,7 +388,7 @@ async fn a_compile_bomb_dies_in_the_child_once() {
     assert!(honest.is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_remembered_and_a_failure_of_the_host_is_not() {
     let component = Guest { start: "unreachable", ..Guest::default() }.component();
     let missing = Policies::start(Compiler::new(PathBuf::from("/nonexistent/tidegate")))
@@ -417,7 +417,7 @@ async fn a_refusal_is_remembered_and_a_failure_of_the_host_is_not() {
     assert_eq!(compiled, "one\n");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_child_has_its_limits_no_environment_and_no_files() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("policy-child");
     std::fs::create_dir_all(&folder).expect("a folder for the test");
@@ -435,20 +435,29 @@ async fn the_child_has_its_limits_no_environment_and_no_files() {
     assert!(!seen.contains("/etc/hostname") && !seen.contains("socket:"), "{seen}");
 }
 
-#[tokio::test]
-async fn a_dropped_call_ends_by_itself_and_gives_its_place_back() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn calls_that_take_long_leave_the_threads_to_others() {
     let spin = Guest { render: "(loop (br 0)) unreachable", ..Guest::default() };
     let policies = policies();
     let spin = policies.load(None, spin.component()).await.expect("it loads");
     let honest = policies.load(None, Guest::default().component()).await.expect("it loads");
-    for _ in 0..4 {
-        let mut call = std::pin::pin!(spin.render(situation()));
-        assert!(futures::poll!(&mut call).is_pending());
+    let spins: Vec<_> = (0..8)
+        .map(|_| {
+            let spin = spin.clone();
+            tokio::spawn(async move { spin.render(situation()).await.answer })
+        })
+        .collect();
+    // It is behind all of them in the line for the one thread, and would come last if any of them kept it.
+    let other = tokio::spawn(async { 7 });
+    assert_eq!(other.await.expect("it ends"), 7);
+    assert!(spins.iter().any(|spin| !spin.is_finished()));
+    for spin in spins {
+        assert_eq!(spin.await.expect("it ends"), Err(Fault::OutOfFuel));
     }
     assert!(honest.render(situation()).await.answer.is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn policies_of_the_library_answer() {
     let library = xtask::policies::build_all().expect("the library builds");
     let policies = policies();

@@ -1,5 +1,6 @@
 //! Calls a policy: each time a fresh instance, under fuel, wall time and memory limits.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
@@ -81,7 +82,8 @@ impl Module {
         self.call(|_policy, _store| Ok(())).await.answer
     }
 
-    /// The call goes on to its end, which its limits bring soon, even where the future is dropped; it holds its place until then.
+    /// The call goes on to its end, which its limits bring soon, and holds its place until then. It needs a runtime of several threads; on one
+    /// of a single thread every call is a [`Fault::Host`].
     async fn call<T, F>(&self, call: F) -> Called<T>
     where
         T: Send + 'static,
@@ -96,14 +98,15 @@ impl Module {
             Err(closed) => return host(&closed),
         };
         let inner = Arc::clone(&self.inner);
-        let task = tokio::task::spawn_blocking(move || {
+        let run = move || {
             let _place = place;
             call_blocking(&inner, call)
-        });
-        match task.await {
-            Ok(called) => called,
-            Err(error) => host(&error),
-        }
+        };
+        // This very thread goes on with the call, and the runtime puts another in its place: no wait for a thread that has to be woken lies
+        // between a reading of the cluster and the write that is decided on it, and however long calls take, as many threads as before serve
+        // everything else.
+        catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(run)))
+            .unwrap_or_else(|_| host(&"the engine panicked"))
     }
 }
 
