@@ -131,6 +131,9 @@ pub struct Options {
     pub node_name: String,
     /// How pods without [`SCRIPT_ANNOTATION`] are played.
     pub play: Play,
+    /// How pods are played that bear one of these labels, whatever its value, unless they have [`SCRIPT_ANNOTATION`]: a
+    /// drain pod takes its annotations over from the set's template, and has to end where a member does not.
+    pub labelled: BTreeMap<String, Play>,
     /// Who binds pods.
     pub scheduling: Scheduling,
     /// How processes are kept apart.
@@ -239,6 +242,7 @@ impl Options {
         Self {
             node_name: node_name.to_owned(),
             play: Play::Processes,
+            labelled: BTreeMap::new(),
             scheduling: Scheduling::Cluster,
             isolation: Isolation::Best,
             labels: BTreeMap::new(),

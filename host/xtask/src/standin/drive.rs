@@ -22,7 +22,7 @@ use super::resident::{Reporting, Resident, Shared, Writing};
 use super::status::{phase_name, status_of};
 use super::timers::Timers;
 use super::write::Written;
-use super::{ContainerView, Play, PodView, SCRIPT_ANNOTATION};
+use super::{ContainerView, Options, Play, PodView, SCRIPT_ANNOTATION, ScriptError};
 
 /// The wait before a write that failed is tried again.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -275,8 +275,7 @@ impl Driver {
         let plan = PodPlan::of(&object);
         let phase = object.status.as_ref().and_then(|s| s.phase.as_deref());
         let is_over = matches!(phase, Some("Succeeded" | "Failed"));
-        let script = object.annotations().get(SCRIPT_ANNOTATION).map(|text| Play::parse(text));
-        let play = script.unwrap_or_else(|| Ok(self.shared.options.play.clone()));
+        let play = play_of(&object, &self.shared.options);
         let address = self.addresses.take();
         let (pod, play, effects) = match play {
             _ if is_over => (Pod::over(plan, sight, now), Play::Processes, Vec::new()),
@@ -415,6 +414,16 @@ impl Addresses {
             self.used.remove(&u16::from_be_bytes([high, low]));
         }
     }
+}
+
+/// How the pod is played: as its own annotation says, else as the first of the labels that it bears, else as the node plays all.
+fn play_of(object: &PodObject, options: &Options) -> Result<Play, ScriptError> {
+    if let Some(text) = object.annotations().get(SCRIPT_ANNOTATION) {
+        return Play::parse(text);
+    }
+    let labels = object.labels();
+    let labelled = options.labelled.iter().find(|(label, _)| labels.contains_key(*label));
+    Ok(labelled.map_or(&options.play, |(_, play)| play).clone())
 }
 
 async fn sleep_until(at: Option<Instant>) {
