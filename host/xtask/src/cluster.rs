@@ -232,6 +232,15 @@ impl Drop for Cluster {
     }
 }
 
+/// A command that runs `program` under a keeper: it ends with this process, however that one ends.
+///
+/// The keepers are there once a cluster was started. The [`Command`]'s standard input is the keeper's life line: it is left alone.
+pub(crate) fn kept(program: &Path) -> Command {
+    let mut command = process::keeper(Lifetime::Starter);
+    command.arg(program);
+    command
+}
+
 /// Ends the cluster that runs from a state folder, and cleans up what one that is dead left there.
 ///
 /// When it succeeds nothing of it is left but its logs. A folder that no cluster was started from

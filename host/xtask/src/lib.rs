@@ -1,5 +1,6 @@
-//! What developers run: the real cluster, the demo, the tests, the policies and the image.
+//! What developers run: the real cluster, the benches, the demo, the tests, the policies and the image.
 
+pub mod bench;
 mod cargo;
 pub mod cluster;
 pub mod demo;

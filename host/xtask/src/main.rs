@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use xtask::{cluster, demo, image, policies, standin, test};
+use xtask::{bench, cluster, demo, image, policies, standin, test};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "What developers of tidegate run.")]
@@ -16,6 +16,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// What the host costs, each figure beside a floor of the same run.
+    Bench(bench::Args),
     /// A real Kubernetes on this machine, built from Go modules.
     Cluster(cluster::Args),
     /// A sharded store is scaled down on a real cluster, with an eviction half way, and no file is lost.
@@ -32,6 +34,7 @@ enum Task {
 
 fn main() -> Result<ExitCode> {
     match Args::parse().task {
+        Task::Bench(args) => bench::run(&args)?,
         Task::Cluster(args) => cluster::run(&args)?,
         Task::Demo(args) => return Ok(demo::run(&args)),
         Task::Image => image::run()?,

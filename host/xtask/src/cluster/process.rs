@@ -128,7 +128,7 @@ pub(super) fn enter(init: u32) -> Command {
 }
 
 /// A keeper that ends when its starter does, or only when it is killed.
-fn keeper(lifetime: Lifetime) -> Command {
+pub(super) fn keeper(lifetime: Lifetime) -> Command {
     let mut command = Command::new(layout::binaries().join("keeper"));
     tie(&mut command, lifetime);
     command
