@@ -18,6 +18,7 @@ mod containers;
 mod diagnosis;
 mod dry_run;
 mod examples;
+mod fleet;
 mod guards;
 mod handmade;
 mod install;
@@ -46,6 +47,7 @@ mod traffic;
 mod trial;
 mod turns;
 mod wait;
+mod weight;
 mod world;
 mod writes;
 mod yanked;
@@ -104,6 +106,8 @@ fn main() -> ExitCode {
         late_writes::TESTS,
         torn_down::TESTS,
         rights::TESTS,
+        fleet::TESTS,
+        weight::TESTS,
     ]
     .concat();
     // Whoever has to be alone waits for all others, and all others for whoever waits to be alone.
