@@ -145,8 +145,8 @@ fn changed(site: &Site<'_>) -> Result<()> {
     let before = [site.claim_uid(claims[0])?, site.claim_uid(claims[1])?];
     site.scale("web", 2)?;
     let first = uid(&site.drains("web-2", 1)?)?;
-    let mended = json!({ "script": "until [ -e /data/second ]; do sleep 0.1; done" });
-    site.annotate("web", CONFIG, Some(&mended.to_string()))?;
+    let mended = json!({ "script": "until [ -e /data/second ]; do sleep 0.1; done" }).to_string();
+    site.annotate("web", CONFIG, Some(&mended))?;
     site.both_stay((claims[0], &before[0]), ("web-2", &first))?;
     site.open_gate("web-2")?;
     let second = site.drains("web-2", 2)?;
