@@ -1,8 +1,15 @@
 //! The command line. Every limit that an operator may want to move is a flag with its default and the reason for it.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::lease::Timing;
+
+/// The longest span of a lease, in seconds: nobody waits longer than an hour for a dead host.
+const LEASE_LONGEST_SECS: i64 = 3_600;
+/// The longest name of an object: Kubernetes' own limit.
+const OBJECT_NAME_MAX_BYTES: usize = 253;
 
 /// Drains the volumes that a scaled-down StatefulSet leaves behind, and deletes their claims only when that is proven.
 #[derive(Debug, Parser)]
@@ -32,6 +39,12 @@ pub struct RunArgs {
     /// The namespace that the host runs in, where the policies of its library are.
     #[arg(long, env = "POD_NAMESPACE", default_value = "tidegate")]
     pub own_namespace: String,
+    /// The name of the host's pod, by which the lease says who holds it.
+    #[arg(long, env = "POD_NAME", default_value = "tidegate")]
+    pub own_name: String,
+    /// Which of several hosts acts.
+    #[command(flatten)]
+    pub lease: LeaseArgs,
     /// A policy of the library: NAME=CONFIGMAP[/KEY]@sha256:HEX, once for each.
     #[arg(long = "library", value_name = "NAME=REFERENCE", value_parser = library_entry)]
     pub library: Vec<(String, String)>,
@@ -53,6 +66,42 @@ pub struct RunArgs {
     pub log_format: LogFormat,
 }
 
+/// Which of several hosts acts. The defaults of the spans are those of Kubernetes' own controllers.
+#[derive(Debug, Args)]
+pub struct LeaseArgs {
+    /// Act without a lease, as a single host outside a cluster does. Two hosts without one do no harm, but tell everything twice. A dry run
+    /// never takes a lease, so that it cannot keep it from the host that acts.
+    #[arg(long)]
+    pub no_lease: bool,
+    /// The lease, in the host's own namespace. The shipped rights are for the default name alone.
+    #[arg(long, default_value = "tidegate", value_parser = object_name)]
+    pub lease_name: String,
+    /// How long a lease is respected that was not seen to change: how long nothing is drained after a host died without a word.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..=LEASE_LONGEST_SECS))]
+    pub lease_duration_secs: u16,
+    /// How long a host acts after its last renewal. Less than the duration, by what clocks may drift apart in that time.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=LEASE_LONGEST_SECS))]
+    pub lease_renew_deadline_secs: u16,
+    /// The pause between two renewals: each is one request of a few hundred bytes, 30 a minute by default.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=LEASE_LONGEST_SECS))]
+    pub lease_retry_secs: u16,
+}
+
+impl LeaseArgs {
+    /// The spans, where they fit together.
+    ///
+    /// # Errors
+    /// Where they do not.
+    pub fn timing(&self) -> Result<Timing, String> {
+        let secs = |secs: u16| Duration::from_secs(secs.into());
+        Timing::new(
+            secs(self.lease_duration_secs),
+            secs(self.lease_renew_deadline_secs),
+            secs(self.lease_retry_secs),
+        )
+    }
+}
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -68,6 +117,14 @@ impl RunArgs {
     pub fn library(&self) -> BTreeMap<String, String> {
         self.library.iter().cloned().collect()
     }
+}
+
+fn object_name(text: &str) -> Result<String, String> {
+    let is_fit =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let fits = !text.is_empty() && text.len() <= OBJECT_NAME_MAX_BYTES && text.bytes().all(is_fit);
+    let mend = "write a name of lower-case letters, digits, `-` and `.`";
+    if fits { Ok(text.to_owned()) } else { Err(mend.to_owned()) }
 }
 
 fn library_entry(text: &str) -> Result<(String, String), String> {

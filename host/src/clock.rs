@@ -1,6 +1,9 @@
 //! The one place that reads the clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use k8s_openapi::jiff::Timestamp;
 use tidegate_core::TimeMs;
@@ -16,4 +19,11 @@ pub fn now() -> TimeMs {
 #[must_use]
 pub fn timestamp() -> Timestamp {
     Timestamp::now()
+}
+
+/// How long this process has run, by a clock that nobody sets: what spans are measured with. It stands still while the machine sleeps.
+#[must_use]
+pub fn monotonic() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
 }

@@ -22,6 +22,9 @@ pub enum Error {
     /// A plan of our own broke an invariant. Nothing of it was carried out.
     #[error("a plan was refused by the check, which is a bug of tidegate: {0}")]
     Illegal(#[from] tidegate_core::check::Violation),
+    /// This host may not act any more: it lost the lease, or is told to stop. What is left of the plan is another host's.
+    #[error("this host does not hold the lease any more, or is told to stop; the next one goes on")]
+    NotHeld,
     /// An object lacks what every object has.
     #[error("{0}")]
     Malformed(String),
@@ -43,7 +46,7 @@ impl Error {
     pub fn is_conflict(&self) -> bool {
         match self {
             Self::Refused { source, .. } => matches!(source.code, 404 | 409),
-            Self::NoAnswer { .. } | Self::Illegal(_) | Self::Malformed(_) => false,
+            Self::NoAnswer { .. } | Self::Illegal(_) | Self::NotHeld | Self::Malformed(_) => false,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     clock,
     cluster::{Cluster, Order, Reading},
     error::Error,
+    lease::Tenure,
     marks::Marks,
     memory::{Acquaintance, Memory},
     modules::Modules,
@@ -39,8 +40,8 @@ pub struct Host {
     pub reporter: Reporter,
     /// What is remembered between passes.
     pub memory: Memory,
-    /// When the host started.
-    pub started: TimeMs,
+    /// Whether and since when this host may act.
+    pub tenure: Arc<Tenure>,
 }
 
 /// One live reading of a set: what the core decides on, and what policies are told besides.
@@ -190,7 +191,7 @@ impl Host {
 
     fn acquaintance(&self, set: &SetObject) -> Acquaintance {
         let created = set.creation_timestamp().map(|time| time.0.as_second());
-        Acquaintance::of(created, self.started)
+        Acquaintance::of(created, self.tenure.began())
     }
 }
 

@@ -9,6 +9,7 @@ pub mod drain_pod;
 pub mod error;
 pub mod health;
 pub mod host;
+pub mod lease;
 pub mod marks;
 pub mod memory;
 pub mod modules;

@@ -29,6 +29,10 @@ const LEFT_BEHIND_RECHECK_MS: u64 = 600_000;
 /// # Errors
 /// Where the cluster could not be read, or refused a write. The set is looked at again after a delay.
 pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Error> {
+    if !host.tenure.is_held() {
+        // Every set is looked at when the tenure begins.
+        return Ok(Next::await_change());
+    }
     let now = clock::now();
     tracing::trace!(namespace = set.metadata.namespace, set = set.metadata.name, "a pass begins");
     let glance = host.glance(&set, now)?;
@@ -57,6 +61,9 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
 /// # Errors
 /// As for [`reconcile`].
 pub async fn reconcile_left_behind(pod: Arc<PodObject>, host: Arc<Host>) -> Result<Next, Error> {
+    if !host.tenure.is_held() {
+        return Ok(Next::await_change());
+    }
     match pass(&host, Subject::LeftBehind(&pod), Order::ClaimsFirst).await? {
         Some(next) => Ok(next),
         None => Ok(Next::requeue(Duration::from_millis(LEFT_BEHIND_RECHECK_MS))),
@@ -107,6 +114,9 @@ pub fn after_error<K: Resource<DynamicType = ()>>(
     let uid = meta.uid.as_deref().unwrap_or_default();
     let name = meta.name.as_deref().unwrap_or_default();
     let namespace = meta.namespace.as_deref().unwrap_or_default();
+    if matches!(error, Error::NotHeld) {
+        return Next::await_change();
+    }
     if error.is_conflict() && host.memory.is_passing_conflict(uid) {
         tracing::debug!(namespace, name, "{error}");
         return Next::requeue(Duration::from_millis(AFTER_CONFLICT_MS));
@@ -144,6 +154,9 @@ async fn take(
     step: &Step,
     now: TimeMs,
 ) -> Result<(), Error> {
+    if !host.tenure.is_held() {
+        return Err(Error::NotHeld);
+    }
     let Seen { set, .. } = &sight.seen;
     let stamp = now.0.to_string();
     let of =

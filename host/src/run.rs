@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
 use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
@@ -21,11 +21,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{LogFormat, RunArgs},
-    clock,
     cluster::{Cluster, Effect},
     error::Error,
-    health::{self, Readiness},
+    health::{self, Part, Readiness},
     host::Host,
+    lease::{self, Keeper, Tenure, Terms},
     marks,
     memory::Memory,
     modules::Modules,
@@ -44,6 +44,9 @@ const CHANGES_MAX: usize = 1_024;
 /// How long a pass that runs when the host is told to stop may take to end, in milliseconds. Every write is safe alone, so one that is
 /// broken off here is gone on with by the next host; two seconds in all is what an operator waits without wondering.
 const STOP_MS: u64 = 1_500;
+/// How long the release of the lease may take, in milliseconds. Where it fails the next host waits for the lease's end, which is longer; the
+/// pod's grace period is longer still.
+const RELEASE_MS: u64 = 4_000;
 
 /// What is logged unless `TIDEGATE_LOG` says otherwise: changes of state and what went wrong; the library's own account of every pass is left out,
 /// and so is that of every request, which calls a refusal an error without saying of what. The host tells it itself.
@@ -72,31 +75,77 @@ async fn serve(args: RunArgs, policies: Policies) -> anyhow::Result<()> {
         .context("no cluster: run inside one, or set KUBECONFIG")?;
     let readiness = Readiness::default();
     let (stop, stopped) = watch::channel(false);
+    let (let_go, told) = watch::channel(false);
+    let (tenure, keep) = stand(&args, &cluster, &readiness, told)?;
+    let mut keep = tokio::spawn(keep);
     let mut health = tokio::spawn(health::serve(args.listen, readiness.clone()));
-    let mut work = tokio::spawn(work(args, policies, cluster, readiness, stopped));
+    let work = work(args, policies, cluster, Arc::clone(&tenure), readiness, stopped);
+    let mut work = tokio::spawn(work);
     tokio::select! {
         ended = &mut health => ended?.context("answering /healthz ended")?,
         ended = &mut work => {
             ended??;
             anyhow::bail!("the watches ended by themselves");
         }
+        ended = &mut keep => {
+            ended??;
+            anyhow::bail!("keeping the lease ended by itself");
+        }
         _ = terminate.recv() => tracing::info!("told to stop"),
         _ = interrupt.recv() => tracing::info!("told to stop"),
     }
+    // The write under way ends, and none is begun. Only then may another host begin.
+    tenure.close();
     stop.send_replace(true);
     if tokio::time::timeout(Duration::from_millis(STOP_MS), work).await.is_err() {
         tracing::warn!(
             "a pass did not end in {STOP_MS} ms and is broken off; the next host goes on with it"
         );
     }
+    let_go.send_replace(true);
+    if tokio::time::timeout(Duration::from_millis(RELEASE_MS), keep).await.is_err() {
+        tracing::warn!(
+            "the lease was not released in {RELEASE_MS} ms; the next host waits for its end"
+        );
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+type Keeping = futures::future::BoxFuture<'static, anyhow::Result<()>>;
+
+/// When this host may act, and what sees to it until it is told to let go.
+fn stand(
+    args: &RunArgs,
+    cluster: &Cluster,
+    readiness: &Readiness,
+    mut told: watch::Receiver<bool>,
+) -> anyhow::Result<(Arc<Tenure>, Keeping)> {
+    let timing = args.lease.timing().map_err(anyhow::Error::msg)?;
+    if args.lease.no_lease || cluster.effect() == Effect::DryRun {
+        readiness.set(Part::Lease);
+        let keep = async move {
+            told.wait_for(|told| *told).await?;
+            Ok(())
+        };
+        return Ok((Arc::new(Tenure::without_lease()), keep.boxed()));
+    }
+    let tenure = Arc::new(Tenure::waiting());
+    let terms = Terms {
+        namespace: args.own_namespace.clone(),
+        name: args.lease.lease_name.clone(),
+        identity: lease::identity(&args.own_name),
+        timing,
+    };
+    let keeper = Keeper::new(cluster.client(), terms, Arc::clone(&tenure), readiness.clone());
+    Ok((tenure, keeper.keep(told).boxed()))
 }
 
 async fn work(
     args: RunArgs,
     policies: Policies,
     cluster: Cluster,
+    tenure: Arc<Tenure>,
     readiness: Readiness,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
@@ -115,7 +164,7 @@ async fn work(
         modules: Modules::new(policies, args.library(), args.own_namespace.clone(), pinning),
         reporter: Reporter::start(client.clone(), cluster.effect()),
         memory: Memory::new(cluster.effect()),
-        started: clock::now(),
+        tenure,
         cluster,
     });
     claims.listed().await?;
@@ -128,7 +177,7 @@ async fn work(
         if work.host.sets.wait_until_ready().await.is_err() {
             return;
         }
-        readiness.set();
+        readiness.set(Part::Watches);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(namespace = args.namespace.as_deref().unwrap_or("all"), version, "watching");
         work.of_drain_pods(api(&client, &args), left_behind).await;
@@ -201,6 +250,8 @@ impl Work {
         let ready = async {
             // An error means that the watch is gone, and the queue ends with it.
             let _ = store.wait_until_ready().await;
+            // What is seen until then, it leaves to the host that may act.
+            self.host.tenure.begins().await;
         };
         let changes = stream::select(shown, led_to);
         let at_once_max = self.at_once_max;

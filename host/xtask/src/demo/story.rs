@@ -10,6 +10,9 @@ use super::ledger::Ledger;
 use super::passage::Passage;
 use super::stage::Stage;
 
+/// How many hosts `deploy/cluster` runs.
+const HOSTS: u64 = 2;
+
 /// The member that leaves, and its claim.
 const LEAVER: &str = "shards-2";
 const CLAIM: &str = "data-shards-2";
@@ -64,7 +67,7 @@ fn deploy_host(stage: &Stage) -> Result<()> {
     tell("\n== The host is installed, as a user does: kubectl apply -k deploy/cluster");
     let manifest = stage.manifest("deploy/cluster")?;
     stage.kubectl.feed("apply -f -", &manifest)?;
-    ready(stage, "deployment", "tidegate", "tidegate", 1)?;
+    ready(stage, "deployment", "tidegate", "tidegate", HOSTS)?;
     stage.kubectl.show("get pods -n tidegate")
 }
 
