@@ -63,7 +63,13 @@ pub(super) fn created(name: &str, me: &str, timing: &Timing, now: Timestamp) -> 
 
 /// The same lease, held by `me`. Its resourceVersion stays, so that it can only be put in the place of what was found.
 #[must_use]
-pub(super) fn written(found: &Lease, draft: Draft, me: &str, timing: &Timing, now: Timestamp) -> Lease {
+pub(super) fn written(
+    found: &Lease,
+    draft: Draft,
+    me: &str,
+    timing: &Timing,
+    now: Timestamp,
+) -> Lease {
     let mut lease = found.clone();
     let spec = lease.spec.get_or_insert_default();
     match draft {

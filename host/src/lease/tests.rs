@@ -156,12 +156,17 @@ fn ok(lease: &Value) -> Response<Answer> {
 }
 
 fn status(code: u16) -> Response<Answer> {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "InternalError",
+    };
     let status = json!({
         "kind": "Status",
         "apiVersion": "v1",
         "status": "Failure",
         "message": "as the test wants it",
-        "reason": "Test",
+        "reason": reason,
         "code": code,
     });
     let mut answer = Response::new(Answer::from(status.to_string()));
