@@ -17,6 +17,8 @@ pub(crate) struct Asked {
     pub(crate) namespace: String,
     /// The HTTP status of the answer.
     pub(crate) code: u64,
+    /// The pod that asked, where its token is a pod's.
+    pub(crate) pod: String,
     /// When the request came in, in UTC and RFC 3339 with microseconds.
     pub(crate) at: String,
     /// Whether it was asked what would be, without effect.
@@ -92,6 +94,7 @@ fn asked(record: &Value) -> Asked {
         what: what.trim_end().to_owned(),
         namespace: text(&object["namespace"]),
         code: record["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        pod: text(&record["user"]["extra"]["authentication.kubernetes.io/pod-name"][0]),
         at: text(&record["requestReceivedTimestamp"]),
         is_dry: text(&record["requestURI"]).contains("dryRun=All"),
     }

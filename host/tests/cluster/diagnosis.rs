@@ -21,7 +21,16 @@ pub(crate) fn of(world: &World, site: &Site<'_>) -> String {
     for question in questions {
         let _ = write!(text, "$ kubectl {}\n{}\n", question.join(" "), ask(world, question));
     }
-    let log = ask(world, &["logs", "-n", "tidegate", "deployment/tidegate"]);
+    let hosts = [
+        "logs",
+        "-n",
+        "tidegate",
+        "-l",
+        "app.kubernetes.io/name=tidegate",
+        "--tail=-1",
+        "--prefix",
+    ];
+    let log = ask(world, &hosts);
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(namespace)).collect();
     let _ = writeln!(text, "the host's log about {namespace}:");
     for line in lines.iter().skip(lines.len().saturating_sub(LOG_LINES)) {

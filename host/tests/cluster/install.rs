@@ -28,6 +28,10 @@ const RIGHTS: [&str; 8] = [
     "statefulsets.apps/status [patch]",
 ];
 
+/// What it has besides in its own namespace: the lease between the hosts.
+const RIGHTS_AT_HOME: [&str; 2] =
+    ["leases.coordination.k8s.io [create]", "leases.coordination.k8s.io [get watch update]"];
+
 /// What the API server gives to everybody who has a name.
 const EVERYBODYS: [&str; 3] = [
     "selfsubjectreviews.authentication.k8s.io [create]",
@@ -37,9 +41,11 @@ const EVERYBODYS: [&str; 3] = [
 
 /// In any namespace, and in its own.
 fn rights(site: &Site<'_>) -> Result<()> {
-    for namespace in [site.namespace.as_str(), "tidegate"] {
+    for (namespace, besides) in [(site.namespace.as_str(), &[][..]), ("tidegate", &RIGHTS_AT_HOME)]
+    {
         let found = rights_of(site, HOST_USER, namespace)?;
-        let expected: BTreeSet<String> = RIGHTS.iter().map(|&right| right.to_owned()).collect();
+        let expected = RIGHTS.iter().chain(besides).map(|&right| right.to_owned());
+        let expected: BTreeSet<String> = expected.collect();
         ensure!(found == expected, "in {namespace} the host has the rights {found:#?}");
     }
     Ok(())

@@ -46,6 +46,7 @@ mod torn_down;
 mod traffic;
 mod trial;
 mod turns;
+mod two_hosts;
 mod wait;
 mod weight;
 mod world;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         rights::TESTS,
         fleet::TESTS,
         weight::TESTS,
+        two_hosts::TESTS,
     ]
     .concat();
     // Whoever has to be alone waits for all others, and all others for whoever waits to be alone.

@@ -13,13 +13,19 @@ use xtask::progress::{during, say};
 
 use crate::api::Api;
 use crate::turns::Turns;
-use crate::wait::{eventually, found_if};
+use crate::wait::{Look, eventually, found_if};
 
 /// The user that the host is to the API server.
 pub(crate) const HOST_USER: &str = "system:serviceaccount:tidegate:tidegate";
 
 /// The host's Deployment.
 pub(crate) const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/tidegate/deployments/tidegate";
+
+/// The lease between the hosts.
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/tidegate/leases/tidegate";
+
+/// How many hosts are installed: one acts, the others wait.
+pub(crate) const HOSTS: u32 = 2;
 
 /// How long the host may take until it is ready, on a machine whose processors build something else at the same time.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -75,14 +81,17 @@ impl World {
         Ok(())
     }
 
-    /// Waits until the Deployment of the host is as it should be, and ready.
+    /// Waits until the Deployment of the host is as it should be, with every replica ready and none left of before.
     pub(crate) fn host_is_ready(&self) -> Result<()> {
         eventually("the host is ready", READY_WITHIN, || {
             let deployment = self.api.get(DEPLOYMENT)?.unwrap_or_default();
             let status = &deployment["status"];
             let current = status["observedGeneration"] == deployment["metadata"]["generation"];
             Ok(found_if(
-                current && status["readyReplicas"] == 1 && status["updatedReplicas"] == 1,
+                current
+                    && ["replicas", "readyReplicas", "updatedReplicas"]
+                        .iter()
+                        .all(|count| status[count] == HOSTS),
                 || status.to_string(),
             ))
         })
@@ -121,7 +130,27 @@ impl World {
         Ok(())
     }
 
-    /// The pods of the host.
+    /// The lease between the hosts.
+    pub(crate) fn lease(&self) -> Result<Value> {
+        Ok(self.api.get(LEASE)?.unwrap_or_default())
+    }
+
+    /// Waits until a pod of the host that is there, and is not about to end, holds the lease; answers it.
+    pub(crate) fn acting_host(&self) -> Result<Value> {
+        eventually("a host acts", READY_WITHIN, || {
+            let lease = self.lease()?;
+            let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+            let pods = self.host_pods()?;
+            let found = pods.into_iter().find(|pod| {
+                let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+                let stays = pod["metadata"]["deletionTimestamp"].is_null();
+                stays && holder.split_once('_').is_some_and(|(pod, _)| pod == name)
+            });
+            Ok(found.map_or_else(|| Look::NotYet(lease["spec"].to_string()), Look::Found))
+        })
+    }
+
+    /// The pods of the host, the one that acts and those that wait.
     pub(crate) fn host_pods(&self) -> Result<Vec<Value>> {
         self.api.list(
             "/api/v1/namespaces/tidegate/pods?labelSelector=app.kubernetes.io%2Fname%3Dtidegate",
