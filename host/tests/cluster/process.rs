@@ -51,7 +51,8 @@ impl HostProcess {
         let log = folder.join(format!("{port}.log"));
         fs::write(&config, kubeconfig.to_string())?;
         let child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["run", "--namespace", &site.namespace, "--listen", &address.to_string()])
+            .args(["run", "--no-lease", "--namespace", &site.namespace])
+            .args(["--listen", &address.to_string()])
             .args(flags)
             .env("KUBECONFIG", &config)
             .stdin(Stdio::null())

@@ -120,7 +120,7 @@ impl World {
 
     /// Calls the host back, and waits until it is ready. Where it does not come, that is said, and whoever needs it fails.
     pub(crate) fn call_host_back(&self) {
-        if let Err(error) = self.scale_host(1).and_then(|()| self.host_is_ready()) {
+        if let Err(error) = self.scale_host(HOSTS).and_then(|()| self.host_is_ready()) {
             say(format_args!("the host did not come back: {error:#}"));
         }
     }
