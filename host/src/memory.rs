@@ -100,10 +100,11 @@ impl Memory {
         for (ordinal, seat) in &mut seen.seats {
             let wanted = seen.set.wants(*ordinal);
             match &seat.holder {
-                Holder::Drain(_) => {
+                // A foreign pod may be the drain pod of a set that is gone, whose name this one bears: to its controller it is the same.
+                Holder::Drain(_) | Holder::Foreign { .. } => {
                     memory.held.insert(*ordinal);
                 }
-                Holder::Member(_) | Holder::Foreign { .. } => {
+                Holder::Member(_) => {
                     memory.held.remove(ordinal);
                 }
                 Holder::Nobody if !wanted => {
@@ -379,6 +380,17 @@ mod tests {
         assert!(!memory.is_passing_conflict("uid"));
         memory.went_through("uid");
         assert!(memory.is_passing_conflict("uid"));
+    }
+
+    #[test]
+    fn a_name_that_a_drain_pod_of_a_former_set_held_wakes_the_controller() {
+        let memory = Memory::new(Effect::Real);
+        let ours = || seen(&[(settings::POLICY, "library:exec")]);
+        let mut held = ours();
+        let seat = held.seats.get_mut(&Ordinal(1)).expect("the set has it");
+        seat.holder = Holder::Foreign { why: "its marks name another set".to_owned() };
+        memory.complete(&mut held, Acquaintance::FromTheStart, TimeMs(0));
+        assert_eq!(freed(&memory, ours(), Acquaintance::FromTheStart), 1);
     }
 
     #[test]
