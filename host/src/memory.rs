@@ -132,7 +132,9 @@ impl Memory {
         };
         match action {
             Action::Touch => {
-                let is_free = |seat: &Seat| seat.holder == Holder::Nobody;
+                // A controller that is woken while a claim still goes backs off at once, so that this name is touched for again.
+                let is_free =
+                    |seat: &Seat| seat.holder == Holder::Nobody && !seat.has_leaving_claim();
                 memory.held.retain(|ordinal| !seen.seats.get(ordinal).is_none_or(is_free));
             }
             Action::Enrol { claim, anchor: _ } if self.effect == Effect::DryRun => {
