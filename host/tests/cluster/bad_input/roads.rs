@@ -44,9 +44,7 @@ fn are_refused(site: &Site<'_>, section: &str) -> Result<()> {
 
 /// Gives the pods of the set `web` as little as there is. It has none at that time, so that none needs to run so.
 pub(super) fn harden(site: &Site<'_>) -> Result<()> {
-    let set = site.path("apps/v1", "statefulsets", "web");
-    site.world.api.merge(&set, &json!({ "spec": { "template": hardened() } }))?;
-    Ok(())
+    site.change("web", &json!({ "template": hardened() }))
 }
 
 /// A pod template that asks for as little as there is.
