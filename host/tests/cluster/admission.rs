@@ -107,13 +107,13 @@ fn foreign(site: &Site<'_>, patch: &str, words: &str) -> Result<()> {
     site.gone("data-web-1", "web-1")
 }
 
-/// Claims and pod are deleted and stay until whoever put the finalizer there takes it off.
+/// Claims and pod are deleted and stay until whoever put the finalizer there takes it off. The event names it.
 fn finalizer(site: &Site<'_>) -> Result<()> {
     let mutation = Mutation::put(site, &add("/metadata/finalizers", &format!("[\"{HOLD}\"]")))?;
     site.start(&Store::exec(&json!({ "script": "true" })))?;
     site.scale("web", 1)?;
     site.told("web", "Drained", &["web-1"])?;
-    site.told("web", "Collecting", &["web-1"])?;
+    site.told("web", "HeldByFinalizers", &["web-1", HOLD, "must take them off"])?;
     stays("claim and pod wait for the finalizer", QUIET, || {
         let (claim, pod) = (site.claim("data-web-1")?, site.pod("web-1")?);
         let going = [&claim, &pod].iter().all(|object| {

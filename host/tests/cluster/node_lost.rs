@@ -36,6 +36,7 @@ fn lost(site: &Site<'_>) -> Result<()> {
         let evicted = pod["metadata"]["deletionTimestamp"].is_string();
         Ok(found_if(evicted, || pod["status"].to_string()))
     })?;
+    site.told("web", "AttemptEnded", &["web-1", "attempt 2", "DeletionByTaintManager"])?;
     site.told("web", "PodLeaving", &["web-1", "is being deleted"])?;
     stays("the drain pod holds the name and its claim", QUIET, || {
         let pod = site.pod("web-1")?.unwrap_or_default();
