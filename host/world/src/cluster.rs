@@ -1,0 +1,345 @@
+//! What Kubernetes does by itself: the set's controller, the garbage collector, the protection of claims, the scheduler and the kubelet. Each
+//! deed is one that the real one may do at this moment, and each may be as late as it likes.
+
+use crate::{
+    Rules, canon,
+    harm::Harm,
+    objects::{
+        BackOff, Claim, Content, Culprit, Deletion, Fate, Kind, Moment, Phase, Place, Pod, Seat,
+        SetObject, Truth, World,
+    },
+    people::bare_claim,
+};
+
+/// Something that Kubernetes does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// The set's controller deletes a member that the set does not want, and says before whose its claims are then.
+    DeletesMember(Seat),
+    /// The set's controller makes missing claims and a member that the set wants, or finds that it cannot and rests.
+    MakesMember(Seat),
+    /// The scheduler finds a node, and the kubelet starts the pod.
+    Starts(Seat),
+    /// The drain pod's processes end by themselves with exit code 0.
+    Succeeds(Seat),
+    /// The processes of a drain pod that is being deleted end on SIGTERM, with exit code 0.
+    Stops(Seat),
+    /// A pod that is being deleted is gone.
+    PodGoes(Seat),
+    /// The garbage collector deletes a pod whose owner is gone, or takes it with it.
+    CollectsPod(Seat),
+    /// The garbage collector deletes a claim whose owners are all gone.
+    CollectsClaim(Seat, usize),
+    /// The garbage collector strikes owners that are gone from a claim that has another.
+    StrikesOwners(Seat, usize),
+    /// A claim that is being deleted is gone.
+    ClaimGoes(Seat, usize),
+}
+
+/// What Kubernetes may do next.
+#[must_use]
+pub fn deeds(world: &World, rules: &Rules) -> Vec<Deed> {
+    let mut deeds = Vec::new();
+    for (seat, place) in world.places.iter().enumerate().take(rules.ordinals) {
+        let wanted = world.wants(seat);
+        if let Some(pod) = &place.pod {
+            of_pod(world, seat, place, pod, &mut deeds);
+        }
+        if wanted && makes_something(place, rules) {
+            deeds.push(Deed::MakesMember(seat));
+        }
+        for (template, claim) in place.claims.iter().enumerate().take(rules.claims) {
+            if let Some(claim) = claim {
+                of_claim(world, (seat, template), place, claim, &mut deeds);
+            }
+        }
+    }
+    deeds
+}
+
+/// Kubernetes does it.
+pub fn act(world: &mut World, rules: &Rules, deed: Deed) {
+    match deed {
+        Deed::DeletesMember(seat) => delete_member(world, seat),
+        Deed::MakesMember(seat) => make_member(world, rules, seat),
+        Deed::Starts(seat) => start(world, seat),
+        Deed::Succeeds(seat) => succeed(&mut world.places[seat]),
+        Deed::Stops(seat) => with_pod(world, seat, |pod| pod.phase = Phase::Succeeded),
+        Deed::PodGoes(seat) => {
+            let wanted = world.wants(seat);
+            let place = &mut world.places[seat];
+            let pod = place.pod.take();
+            if wanted && pod.is_some_and(|pod| pod.marks().is_some()) {
+                place.back_off = BackOff::Rests;
+            }
+        }
+        Deed::CollectsPod(seat) => with_pod(world, seat, |pod| pod.terminating = true),
+        Deed::CollectsClaim(seat, template) => {
+            if let Some(claim) = &mut world.places[seat].claims[template] {
+                claim.deletion = Deletion::Background;
+                claim.truth.deleted_by = Culprit::Collector;
+                claim.changed();
+            }
+        }
+        Deed::StrikesOwners(seat, template) => {
+            let owners =
+                world.places[seat].claims[template].as_ref().map(|it| living(world, seat, it));
+            if let (Some(claim), Some((set, pod))) =
+                (&mut world.places[seat].claims[template], owners)
+            {
+                (claim.owner_set, claim.owner_pod) = (set, pod);
+                claim.changed();
+            }
+        }
+        Deed::ClaimGoes(seat, template) => {
+            let place = &mut world.places[seat];
+            let claim = place.claims[template].take();
+            place.gone_by_host[template] =
+                claim.is_some_and(|claim| claim.truth.deleted_by == Culprit::Host);
+        }
+    }
+}
+
+/// Whether anything waits for time to pass.
+#[must_use]
+pub fn anything_ahead(world: &World) -> bool {
+    let ahead = Some(Moment::Ahead);
+    world.places.iter().any(|place| {
+        let noted = |claim: &Claim| claim.record.as_ref().and_then(|note| note.not_before) == ahead;
+        place.pod.as_ref().is_some_and(|pod| pod.drained == ahead)
+            || place.claims.iter().flatten().any(noted)
+    })
+}
+
+/// What was ahead has passed.
+pub fn pass_time(world: &mut World) {
+    for place in &mut world.places {
+        let drained = place.pod.iter_mut().filter_map(|pod| pod.drained.as_mut());
+        let notes = place.claims.iter_mut().flatten().filter_map(|claim| claim.record.as_mut());
+        let noted = notes.filter_map(|note| note.not_before.as_mut());
+        drained.chain(noted).for_each(|moment| *moment = Moment::Passed);
+    }
+}
+
+fn of_pod(world: &World, seat: Seat, place: &Place, pod: &Pod, deeds: &mut Vec<Deed>) {
+    let claims_stand = place.claims.iter().flatten().all(|claim| !claim.is_terminating());
+    let is_drain = pod.marks().is_some();
+    match pod.phase {
+        Phase::Unscheduled
+            if !pod.terminating && claims_stand && names_only_what_is(place, pod) =>
+        {
+            deeds.push(Deed::Starts(seat));
+        }
+        Phase::Running if is_drain && pod.terminating => deeds.push(Deed::Stops(seat)),
+        Phase::Running if is_drain => deeds.push(Deed::Succeeds(seat)),
+        Phase::Unscheduled | Phase::Running | Phase::Succeeded | Phase::Failed => {}
+    }
+    let still_runs = is_drain && pod.phase == Phase::Running;
+    if pod.terminating && !pod.sealed && !still_runs {
+        deeds.push(Deed::PodGoes(seat));
+    }
+    match &pod.kind {
+        Kind::Member { set } => {
+            if !pod.terminating && !world.has_set(*set) {
+                deeds.push(Deed::CollectsPod(seat));
+            }
+            if !pod.terminating && world.has_set(*set) && !world.wants(seat) {
+                deeds.push(Deed::DeletesMember(seat));
+            }
+        }
+        Kind::Drain(marks) => {
+            let owner = place.claims[0].as_ref().filter(|claim| Some(claim.uid) == marks.claims[0]);
+            let goes = owner.is_none_or(|claim| claim.deletion == Deletion::Foreground);
+            if !pod.terminating && goes {
+                deeds.push(Deed::CollectsPod(seat));
+            }
+        }
+    }
+}
+
+fn of_claim(
+    world: &World,
+    (seat, template): (Seat, usize),
+    place: &Place,
+    claim: &Claim,
+    deeds: &mut Vec<Deed>,
+) {
+    let living = living(world, seat, claim);
+    let some_dead = living != (claim.owner_set, claim.owner_pod);
+    if !claim.is_terminating() && some_dead {
+        let all_dead = living == (None, None) && !claim.anchored;
+        deeds.push(if all_dead {
+            Deed::CollectsClaim(seat, template)
+        } else {
+            Deed::StrikesOwners(seat, template)
+        });
+    }
+    let is_owned = place
+        .pod
+        .as_ref()
+        .and_then(Pod::marks)
+        .is_some_and(|marks| template == 0 && marks.claims[0] == Some(claim.uid));
+    let held = place.stranger
+        || place.pod.as_ref().is_some_and(Pod::holds_claims)
+        || (claim.deletion == Deletion::Foreground && is_owned);
+    if claim.is_terminating() && !held {
+        deeds.push(Deed::ClaimGoes(seat, template));
+    }
+}
+
+/// Which of the claim's owners are still there.
+fn living(world: &World, seat: Seat, claim: &Claim) -> (Option<u8>, Option<u8>) {
+    let pod = world.places[seat].pod.as_ref().map(|pod| pod.uid);
+    let set = claim.owner_set.filter(|owner| world.has_set(*owner));
+    (set, claim.owner_pod.filter(|owner| pod == Some(*owner)))
+}
+
+/// Whether every claim that the pod mounts is there.
+fn names_only_what_is(place: &Place, pod: &Pod) -> bool {
+    match &pod.kind {
+        Kind::Member { .. } => true,
+        Kind::Drain(marks) => {
+            let mut pairs = marks.claims.iter().zip(&place.claims);
+            pairs.all(|(marked, claim)| marked.is_none() || claim.is_some())
+        }
+    }
+}
+
+/// The controller makes what is missing as long as nobody of its own bears the name: claims even where the name is held by another.
+fn makes_something(place: &Place, rules: &Rules) -> bool {
+    let missing = place.claims.iter().take(rules.claims).any(Option::is_none);
+    match &place.pod {
+        Some(Pod { kind: Kind::Member { .. }, .. }) => false,
+        Some(Pod { kind: Kind::Drain(_), .. }) => missing,
+        None => {
+            let doomed = place.claims.iter().flatten().any(Claim::is_terminating);
+            missing || !doomed || (place.back_off == BackOff::Woken && dooms_by_host(place))
+        }
+    }
+}
+
+fn delete_member(world: &mut World, seat: Seat) {
+    let Some(set) = &world.set else {
+        return;
+    };
+    let (when_scaled, when_deleted, uid) = (set.when_scaled, set.when_deleted, set.uid);
+    let Place { pod: Some(pod), claims, .. } = &mut world.places[seat] else {
+        return;
+    };
+    for claim in claims.iter_mut().flatten().filter(|claim| !claim.is_terminating()) {
+        let (owner_set, owner_pod) = match (when_deleted, when_scaled) {
+            (Fate::Retain, Fate::Retain) => (None, None),
+            (Fate::Delete, Fate::Retain) => (Some(uid), None),
+            (Fate::Retain | Fate::Delete, Fate::Delete) => (None, Some(pod.uid)),
+        };
+        own(claim, owner_set, owner_pod);
+    }
+    pod.terminating = true;
+    pod.changed();
+}
+
+fn make_member(world: &mut World, rules: &Rules, seat: Seat) {
+    let Some(SetObject { uid: set, when_deleted, .. }) = world.set.clone() else {
+        return;
+    };
+    let owner_set = (when_deleted == Fate::Delete).then_some(set);
+    for template in 0..rules.claims {
+        if world.places[seat].claims[template].is_none() {
+            let uid = canon::fresh_claim(world, seat, template);
+            let place = &mut world.places[seat];
+            let truth = Truth { is_heir: place.gone_by_host[template], ..Truth::default() };
+            place.claims[template] = Some(Claim { owner_set, truth, ..bare_claim(uid) });
+        }
+    }
+    let uid = canon::fresh_pod(world, seat);
+    let place = &mut world.places[seat];
+    if place.claims.iter().flatten().any(Claim::is_terminating) {
+        if place.back_off == BackOff::Woken && dooms_by_host(place) {
+            place.back_off = BackOff::Rests;
+        }
+        return;
+    }
+    if place.pod.is_some() {
+        return;
+    }
+    for claim in place.claims.iter_mut().flatten() {
+        own(claim, owner_set, None);
+    }
+    place.back_off = BackOff::None;
+    place.pod = Some(Pod {
+        uid,
+        version: uid,
+        kind: Kind::Member { set },
+        phase: Phase::Unscheduled,
+        terminating: false,
+        disrupted: false,
+        sealed: false,
+        given_back: false,
+        drained: None,
+    });
+}
+
+/// What a person's deletion does to the controller's patience is not for the hosts to mend.
+fn dooms_by_host(place: &Place) -> bool {
+    let mut claims = place.claims.iter().flatten();
+    claims.any(|claim| claim.truth.deleted_by == Culprit::Host)
+}
+
+fn own(claim: &mut Claim, owner_set: Option<u8>, owner_pod: Option<u8>) {
+    if (claim.owner_set, claim.owner_pod) != (owner_set, owner_pod) {
+        (claim.owner_set, claim.owner_pod) = (owner_set, owner_pod);
+        claim.changed();
+    }
+}
+
+fn start(world: &mut World, seat: Seat) {
+    let Place { pod: Some(pod), claims, .. } = &mut world.places[seat] else {
+        return;
+    };
+    pod.phase = Phase::Running;
+    pod.changed();
+    if pod.marks().is_some() {
+        return;
+    }
+    let mut claims: Vec<&mut Claim> = claims.iter_mut().flatten().collect();
+    let is_fresh =
+        |claim: &&mut Claim| claim.truth.content == Content::Nothing && claim.truth.is_heir;
+    let is_old =
+        |claim: &&mut Claim| claim.truth.content != Content::Nothing && !claim.truth.is_heir;
+    let half = claims.iter().any(is_fresh) && claims.iter().any(is_old);
+    for claim in &mut claims {
+        claim.truth.content = Content::Data;
+        claim.truth.is_heir = false;
+    }
+    let condemned = claims.iter().any(|claim| claim.truth.deleted_by == Culprit::Host);
+    if condemned {
+        world.suffers(Harm::WritesToCondemned { seat });
+    }
+    if half {
+        world.suffers(Harm::HalfOfItsData { seat });
+    }
+}
+
+fn succeed(place: &mut Place) {
+    let Place { pod: Some(pod), claims, .. } = place else {
+        return;
+    };
+    pod.phase = Phase::Succeeded;
+    pod.changed();
+    let Some(marks) = pod.marks() else {
+        return;
+    };
+    for (claim, marked) in claims.iter_mut().zip(marks.claims) {
+        let mounted = claim.as_mut().filter(|claim| Some(claim.uid) == marked);
+        if let Some(claim) = mounted.filter(|claim| claim.truth.content == Content::Data) {
+            claim.truth.content = Content::Moved;
+        }
+    }
+}
+
+fn with_pod(world: &mut World, seat: Seat, change: impl FnOnce(&mut Pod)) {
+    if let Some(pod) = &mut world.places[seat].pod {
+        change(pod);
+        pod.changed();
+    }
+}

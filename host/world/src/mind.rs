@@ -1,0 +1,403 @@
+//! What a host makes of what it read: the questions, the policy's answers, the plan of the real planner, held against the real checker, and
+//! the plan's writes. What the plan means to do is held here against what was read, in the fewest words and without the core's.
+
+use std::collections::BTreeMap;
+
+use tidegate_core::{
+    Action, Answer, Ending, Holder, Ordinal, Outcome, Plan, PodBody, Question, Record, Report,
+    Seen, TimeMs, View, action::Target, check::check, name, plan::plan, proof::Propagation,
+    questions,
+};
+
+use crate::{
+    Rules,
+    harm::Harm,
+    host::{Errand, Memory, Order, Reading},
+    objects::{CLAIMS_MAX, Care, Claim, Deletion, Marks, Note, ORDINALS_MAX, Phase, Pod, Seat},
+    policy::{self, Odd},
+    sabotage::Sabotage,
+    sight::{NOW, TEMPLATES, moment_of, number, ordinal_of, seat_of, see},
+    write::{ClaimRef, PodRef, Write},
+};
+
+/// What a host makes of one reading under one set of answers.
+#[derive(Clone, Debug)]
+pub struct Thought {
+    /// The one answer that was not as it should be.
+    pub odd: Option<(Seat, Odd)>,
+    /// What it means to write, in order.
+    pub writes: Vec<Write>,
+    /// What it must not mean.
+    pub harm: Option<Harm>,
+    /// What it tells.
+    pub reports: Vec<Report>,
+    /// When it looks again though nothing changes.
+    pub wake_at: Option<TimeMs>,
+    /// Whether it reads again, the claims first.
+    pub look_closer: bool,
+}
+
+const fn view_of(order: Order) -> View {
+    match order {
+        Order::AtOnce => View::Live,
+        Order::ClaimsFirst => View::LiveInOrder,
+    }
+}
+
+/// Every thought about this reading: under the answers as they should be, and under each odd one.
+#[must_use]
+pub fn think(rules: &Rules, reading: &Reading, memory: &Memory, errand: Errand) -> Vec<Thought> {
+    let Some(seen) = see(rules, reading, memory, errand, view_of(reading.order)) else {
+        return Vec::new();
+    };
+    let mind = Mind { rules, reading, seen: &seen };
+    let asked = questions(&seen, NOW);
+    let usual = mind.answers(&asked);
+    let mut thoughts = vec![mind.thought(None, &usual)];
+    for question in &asked {
+        let odds: &[Odd] = match question {
+            Question::Render(_) => &policy::OF_RENDER,
+            Question::Judge(_) => &policy::OF_JUDGE,
+        };
+        for odd in odds {
+            let answer = policy::odd(*odd, NOW);
+            let ordinal = question.ordinal();
+            if usual.get(&ordinal) == Some(&answer) {
+                continue;
+            }
+            let mut answers = usual.clone();
+            answers.insert(ordinal, answer);
+            let seat = seat_of(ordinal).map(|seat| (seat, *odd));
+            thoughts.push(mind.thought(seat, &answers));
+        }
+    }
+    thoughts
+}
+
+/// When the host looks again, where what the watches show gives it no cause to look at once.
+///
+/// # Errors
+/// Where there is cause.
+pub fn glance(
+    rules: &Rules,
+    reading: &Reading,
+    memory: &Memory,
+    errand: Errand,
+) -> Result<Option<TimeMs>, Closer> {
+    let Some(seen) = see(rules, reading, memory, errand, View::Cached) else {
+        return Ok(None);
+    };
+    let idle = plan(&seen, &BTreeMap::new(), NOW);
+    // A drain pod whose set is gone is looked at without a glance.
+    let looks = matches!(errand, Errand::LeftBehind(_));
+    if looks || !idle.is_idle() || !questions(&seen, NOW).is_empty() {
+        return Err(Closer);
+    }
+    Ok(idle.wake_at)
+}
+
+/// There is something to look at more closely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closer;
+
+struct Mind<'a> {
+    rules: &'a Rules,
+    reading: &'a Reading,
+    seen: &'a Seen,
+}
+
+impl Mind<'_> {
+    fn answers(&self, asked: &[Question]) -> BTreeMap<Ordinal, Answer> {
+        asked
+            .iter()
+            .filter_map(|question| Some((question.ordinal(), self.usual(*question)?)))
+            .collect()
+    }
+
+    fn usual(&self, question: Question) -> Option<Answer> {
+        let seat = self.seen.seats.get(&question.ordinal())?;
+        match question {
+            Question::Render(_) => {
+                let claims = seat.claims.iter();
+                Some(policy::renders(PodBody {
+                    manifest: String::new(),
+                    owner: self.seen.set.templates.first()?.clone(),
+                    claims: claims.map(|(name, claim)| (name.clone(), claim.uid.clone())).collect(),
+                    state: None,
+                    removed: Vec::new(),
+                }))
+            }
+            Question::Judge(_) => Some(policy::judges(seat.drain()?)),
+        }
+    }
+
+    fn thought(&self, odd: Option<(Seat, Odd)>, answers: &BTreeMap<Ordinal, Answer>) -> Thought {
+        let mut answers = answers.clone();
+        let mut seen = self.seen.clone();
+        self.sabotage_before(&mut seen, &mut answers);
+        let planned = plan(&seen, &answers, NOW);
+        let violation = match self.rules.sabotage {
+            None => check(&seen, &answers, &planned).err(),
+            Some(_) => None,
+        };
+        let harm = violation.map(|violation| Harm::Unchecked { rule: violation.to_string() });
+        let harm = harm.or_else(|| self.harm(&planned, odd));
+        let mut writes = self.writes(&planned);
+        self.sabotage_after(&mut writes);
+        let Plan { reports, wake_at, look_closer, .. } = planned;
+        Thought { odd, writes, harm, reports, wake_at, look_closer }
+    }
+
+    /// What the plan means to do although what was read speaks against it.
+    fn harm(&self, planned: &Plan, odd: Option<(Seat, Odd)>) -> Option<Harm> {
+        // What a set asks is said of its own drain pods, and not of those that one of its name left behind.
+        let set = self.reading.set.as_ref()?.as_ref();
+        let set = set.filter(|set| number(&self.seen.set.uid) == set.uid);
+        planned.actions().find_map(|(ordinal, action)| {
+            let seat = seat_of(ordinal)?;
+            let claims = self.reading.claims.as_ref()?.get(seat)?;
+            let (pod, stranger) = self.reading.pods.as_ref()?.get(seat)?;
+            let marks = pod.as_ref().and_then(Pod::marks);
+            let own = marks.into_iter().flat_map(|marks| marks.claims.iter().zip(claims));
+            let begun =
+                own.filter_map(|(uid, claim)| uid.as_ref().zip(Some(claim))).any(|(uid, claim)| {
+                    let own = claim.as_ref().filter(|claim| claim.uid == *uid);
+                    own.is_none_or(Claim::is_terminating)
+                });
+            let doomed = claims.iter().flatten().any(Claim::is_terminating);
+            let drained = pod.as_ref().is_some_and(|pod| pod.drained.is_some());
+            let paused = set.is_some_and(|set| set.care == Care::Paused);
+            let orphan =
+                set.is_some_and(|set| set.start == crate::objects::Start::Zero && !set.wants(seat));
+            let complete = match odd {
+                Some((at, odd)) if at == seat => odd == Odd::Complete,
+                Some(_) | None => pod.as_ref().is_some_and(|pod| pod.phase == Phase::Succeeded),
+            };
+            let (starts, deletes) = match action {
+                Action::CreatePod { .. } | Action::Seal(_) => (true, false),
+                Action::DeleteClaim(_) => (!begun, true),
+                Action::DeletePod(_) => (false, true),
+                Action::Enrol { .. }
+                | Action::Note { .. }
+                | Action::GiveBack(_)
+                | Action::Fence(_)
+                | Action::Unseal { .. }
+                | Action::Hold(_)
+                | Action::LetGo(_)
+                | Action::DeleteMember(_)
+                | Action::Touch => (false, false),
+            };
+            let condemns = matches!(action, Action::DeleteClaim(_));
+            if condemns && !complete {
+                return Some(Harm::NoVerdict { seat });
+            }
+            let stray = set.is_some_and(|set| {
+                claims.iter().flatten().any(|claim| claim.enrolled != Some(set.uid))
+            });
+            if stray && (condemns || matches!(action, Action::CreatePod { .. })) {
+                return Some(Harm::NotEnrolled { seat });
+            }
+            if *stranger && (starts || condemns) {
+                return Some(Harm::UsedByAnother { seat });
+            }
+            if paused && (starts || (deletes && !condemns && !drained)) {
+                return Some(Harm::Paused { seat });
+            }
+            if matches!(action, Action::DeletePod(_)) && doomed && !drained {
+                return Some(Harm::LastCopy { seat });
+            }
+            if matches!(action, Action::CreatePod { .. }) && !orphan {
+                return Some(Harm::NoOrphan { seat });
+            }
+            None
+        })
+    }
+
+    fn writes(&self, planned: &Plan) -> Vec<Write> {
+        // The highest ordinal first, as the driver does it.
+        let steps = planned.steps.iter().rev();
+        let writes = steps.flat_map(|(ordinal, steps)| {
+            steps.iter().filter_map(|step| self.write(*ordinal, &step.action))
+        });
+        writes.collect()
+    }
+
+    fn write(&self, ordinal: Ordinal, action: &Action) -> Option<Write> {
+        let seat = seat_of(ordinal)?;
+        let set = number(&self.seen.set.uid);
+        let claim = |target: &Target| {
+            claim_ref(seat, ordinal, &target.name, &target.uid, &target.resource_version)
+        };
+        let pod = |target: &Target| PodRef {
+            seat,
+            uid: number(&target.uid),
+            version: number(&target.resource_version),
+        };
+        Some(match action {
+            Action::Enrol { claim: target, anchor } => {
+                Write::Enrol { claim: claim(target)?, set, anchor: anchor.is_some() }
+            }
+            Action::Note { claim: target, record } => {
+                Write::Note { claim: claim(target)?, note: note(record) }
+            }
+            Action::CreatePod { body } => Write::CreatePod { seat, marks: self.marks(seat, body) },
+            Action::Seal(target) => Write::Seal(pod(target)),
+            Action::DeleteClaim(it) => Write::DeleteClaim {
+                claim: claim_ref(seat, ordinal, it.name(), it.uid(), it.resource_version())?,
+                deletion: match it.propagation() {
+                    Propagation::Background => Deletion::Background,
+                    Propagation::Foreground => Deletion::Foreground,
+                },
+            },
+            Action::Fence(target) => Write::Fence(claim(target)?),
+            Action::Unseal { pod: target, outcome } => {
+                let drained = matches!(outcome, Outcome::Drained { .. });
+                Write::Unseal { pod: pod(target), drained }
+            }
+            Action::DeletePod(target) => Write::DeletePod(pod(target)),
+            Action::GiveBack(target) => Write::GiveBack(pod(target)),
+            Action::Touch => Write::Touch { set, free: self.free() },
+            Action::Hold(_) | Action::LetGo(_) | Action::DeleteMember(_) => return None,
+        })
+    }
+
+    fn free(&self) -> [bool; ORDINALS_MAX] {
+        let pods = self.reading.pods.as_ref();
+        std::array::from_fn(|seat| {
+            pods.and_then(|pods| pods.get(seat)).is_none_or(|(pod, _)| pod.is_none())
+        })
+    }
+
+    fn marks(&self, seat: Seat, body: &PodBody) -> Marks {
+        let set = &self.seen.set;
+        let seen = self.seen.seats.get(&ordinal_of(seat));
+        let uid = |template: usize| {
+            TEMPLATES.get(template).and_then(|name| body.claims.get(*name)).map(|uid| number(uid))
+        };
+        Marks {
+            set: number(&set.uid),
+            generation: small(set.generation),
+            attempt: small(u64::from(seen.map_or(1, |seat| seat.next_attempt(set)))),
+            claims: std::array::from_fn::<_, CLAIMS_MAX, _>(uid),
+        }
+    }
+
+    /// What a host without a guard believes it sees and hears.
+    fn sabotage_before(&self, seen: &mut Seen, answers: &mut BTreeMap<Ordinal, Answer>) {
+        for (ordinal, seat) in &mut seen.seats {
+            let Holder::Drain(drain) = &mut seat.holder else {
+                continue;
+            };
+            let complete = matches!(answers.get(ordinal), Some(Answer::Complete(_)));
+            let ended = drain.ending == Ending::ByItself;
+            if self.rules.sabotage == Some(Sabotage::NoSeal) && complete && ended {
+                drain.sealed = true;
+            }
+            if self.rules.sabotage == Some(Sabotage::NoSecondJudgement) && drain.sealed {
+                answers.insert(*ordinal, Answer::Complete("as before".to_owned()));
+            }
+        }
+    }
+
+    /// What a host without a guard sends.
+    fn sabotage_after(&self, writes: &mut Vec<Write>) {
+        match self.rules.sabotage {
+            Some(Sabotage::NoFence) => {
+                let gives_back = writes
+                    .iter()
+                    .any(|write| matches!(write, Write::Unseal { drained: false, .. }));
+                writes.retain(|write| match write {
+                    Write::Fence(_) => false,
+                    Write::Note { .. } => !gives_back,
+                    Write::Enrol { .. }
+                    | Write::DeleteClaim { .. }
+                    | Write::CreatePod { .. }
+                    | Write::Seal(_)
+                    | Write::GiveBack(_)
+                    | Write::Unseal { .. }
+                    | Write::DeletePod(_)
+                    | Write::Touch { .. } => true,
+                });
+            }
+            Some(Sabotage::NoForeground) => {
+                for write in writes {
+                    if let Write::DeleteClaim { deletion, .. } = write {
+                        *deletion = Deletion::Background;
+                    }
+                }
+            }
+            Some(Sabotage::NoTouch) => writes.retain(|write| !matches!(write, Write::Touch { .. })),
+            Some(Sabotage::NoGiveBack) => self.give_back_at_once(writes),
+            Some(Sabotage::UnsealsEarly) => self.unseal_early(writes),
+            Some(
+                Sabotage::NoSeal
+                | Sabotage::NoSecondJudgement
+                | Sabotage::ByName
+                | Sabotage::AnyVersion
+                | Sabotage::NoLastCopy
+                | Sabotage::NoOtherUsers
+                | Sabotage::NoPause
+                | Sabotage::PhaseAlone
+                | Sabotage::NoEnrolment
+                | Sabotage::PodsFirst,
+            )
+            | None => {}
+        }
+    }
+
+    fn give_back_at_once(&self, writes: &mut Vec<Write>) {
+        let pods: Vec<PodRef> = writes
+            .iter()
+            .filter_map(|write| if let Write::GiveBack(pod) = write { Some(*pod) } else { None })
+            .collect();
+        for pod in pods {
+            writes.retain(|write| write.seat() != Some(pod.seat));
+            let claims = self.reading.claims.iter().flatten().nth(pod.seat).into_iter().flatten();
+            writes.extend(claims.enumerate().filter_map(|(template, claim)| {
+                let Claim { uid, version, .. } = *claim.as_ref()?;
+                Some(Write::Fence(ClaimRef { seat: pod.seat, template, uid, version }))
+            }));
+            writes.push(Write::Unseal { pod, drained: false });
+        }
+    }
+
+    fn unseal_early(&self, writes: &mut Vec<Write>) {
+        for (seat, (pod, _)) in self.reading.pods.iter().flatten().enumerate() {
+            let Some(pod) = pod.as_ref().filter(|pod| pod.sealed) else {
+                continue;
+            };
+            let mut claims = self.reading.claims.iter().flatten().nth(seat).into_iter().flatten();
+            if claims.any(|claim| claim.as_ref().is_some_and(Claim::is_terminating)) {
+                let pod = PodRef { seat, uid: pod.uid, version: pod.version };
+                writes.retain(|write| write.seat() != Some(seat));
+                writes.push(Write::Unseal { pod, drained: true });
+            }
+        }
+    }
+}
+
+fn claim_ref(
+    seat: Seat,
+    ordinal: Ordinal,
+    claim: &str,
+    uid: &str,
+    version: &str,
+) -> Option<ClaimRef> {
+    let is_of = |template: &str| name::parse_claim(claim, template, "web") == Some(ordinal);
+    let template = TEMPLATES.iter().position(|template| is_of(template))?;
+    Some(ClaimRef { seat, template, uid: number(uid), version: number(version) })
+}
+
+fn note(record: &Record) -> Note {
+    Note {
+        set: number(&record.set_uid),
+        generation: small(record.generation),
+        attempt: small(u64::from(record.attempt)),
+        not_before: record.not_before.map(moment_of),
+        hold: record.hold.is_some(),
+    }
+}
+
+fn small(number: u64) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
