@@ -5,6 +5,7 @@ mod cargo;
 pub mod cluster;
 pub mod demo;
 pub mod example;
+pub mod explore;
 pub mod image;
 pub mod policies;
 pub mod progress;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use xtask::{bench, cluster, demo, image, policies, standin, test};
+use xtask::{bench, cluster, demo, explore, image, policies, standin, test};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "What developers of tidegate run.")]
@@ -22,6 +22,8 @@ enum Task {
     Cluster(cluster::Args),
     /// A sharded store is scaled down on a real cluster, with an eviction half way, and no file is lost.
     Demo(demo::Args),
+    /// Every order of events in a small world, searched for what must never happen.
+    Explore(explore::Args),
     /// The images of the host and of the examples as OCI archives; shows path, size and digest of each.
     Image,
     /// Build the policies and show each: name, size, digest, imports, exports.
@@ -37,6 +39,7 @@ fn main() -> Result<ExitCode> {
         Task::Bench(args) => bench::run(&args)?,
         Task::Cluster(args) => cluster::run(&args)?,
         Task::Demo(args) => return Ok(demo::run(&args)),
+        Task::Explore(args) => return explore::run(&args),
         Task::Image => image::run()?,
         Task::Policies(args) => policies::run(&args)?,
         Task::Standin(args) => standin::run(&args)?,
