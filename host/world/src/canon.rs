@@ -35,10 +35,11 @@ enum Number {
     PodVersion(Seat),
     ClaimUid(Seat, usize),
     ClaimVersion(Seat, usize),
+    SetVersion,
 }
 
-/// How many kinds of numbers there are: two a pod, two a claim.
-const KINDS: usize = ORDINALS_MAX * 2 + ORDINALS_MAX * CLAIMS_MAX * 2;
+/// How many kinds of numbers there are: two a pod, two a claim, one of the set.
+const KINDS: usize = ORDINALS_MAX * 2 + ORDINALS_MAX * CLAIMS_MAX * 2 + 1;
 
 impl Number {
     const fn index(self) -> usize {
@@ -48,6 +49,7 @@ impl Number {
             Self::PodVersion(seat) => seat * 2 + 1,
             Self::ClaimUid(seat, template) => claims + (seat * CLAIMS_MAX + template) * 2,
             Self::ClaimVersion(seat, template) => claims + (seat * CLAIMS_MAX + template) * 2 + 1,
+            Self::SetVersion => KINDS - 1,
         }
     }
 }
@@ -131,7 +133,9 @@ const fn set_of_write(write: &Write) -> u8 {
         | Write::Seal(_)
         | Write::GiveBack(_)
         | Write::Unseal { .. }
+        | Write::DeleteMember(_)
         | Write::DeletePod(_) => 0,
+        Write::Hold(set) | Write::LetGo(set) => set.uid,
     }
 }
 
@@ -148,6 +152,9 @@ fn fresh(world: &mut World, of: [Number; 2]) -> u8 {
 type Visitor<'a> = dyn FnMut(Number, &mut u8) + 'a;
 
 fn visit(world: &mut World, see: &mut Visitor<'_>) {
+    if let Some(set) = &mut world.set {
+        see(Number::SetVersion, &mut set.version);
+    }
     for (seat, Place { pod, claims, .. }) in world.places.iter_mut().enumerate() {
         if let Some(pod) = pod {
             visit_pod(pod, seat, see);
@@ -171,6 +178,9 @@ fn visit(world: &mut World, see: &mut Visitor<'_>) {
 }
 
 fn visit_reading(reading: &mut Reading, see: &mut Visitor<'_>) {
+    if let Some(Some(set)) = &mut reading.set {
+        see(Number::SetVersion, &mut set.version);
+    }
     for (seat, claims) in reading.claims.iter_mut().flatten().enumerate() {
         visit_claims(claims, seat, see);
     }
@@ -217,6 +227,7 @@ fn visit_write(write: &mut Write, see: &mut Visitor<'_>) {
         Write::Seal(pod)
         | Write::GiveBack(pod)
         | Write::Unseal { pod, .. }
+        | Write::DeleteMember(pod)
         | Write::DeletePod(pod) => {
             see(Number::PodUid(pod.seat), &mut pod.uid);
             see(Number::PodVersion(pod.seat), &mut pod.version);
@@ -228,6 +239,7 @@ fn visit_write(write: &mut Write, see: &mut Visitor<'_>) {
                 }
             }
         }
+        Write::Hold(set) | Write::LetGo(set) => see(Number::SetVersion, &mut set.version),
         Write::Touch { .. } => {}
     }
 }

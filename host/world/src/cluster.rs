@@ -143,7 +143,8 @@ fn of_pod(world: &World, seat: Seat, place: &Place, pod: &Pod, deeds: &mut Vec<D
             if !pod.terminating && !world.has_set(*set) {
                 deeds.push(Deed::CollectsPod(seat));
             }
-            if !pod.terminating && world.has_set(*set) && !world.wants(seat) {
+            let lives = world.set.as_ref().is_some_and(|set| !set.terminating);
+            if !pod.terminating && world.has_set(*set) && lives && !world.wants(seat) {
                 deeds.push(Deed::DeletesMember(seat));
             }
         }

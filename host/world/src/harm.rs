@@ -52,6 +52,11 @@ pub enum Harm {
         /// Where.
         seat: Seat,
     },
+    /// I4: a host means to delete a member of a set that is not to be drained before it goes.
+    LiveMember {
+        /// Where.
+        seat: Seat,
+    },
     /// A host means to start or delete something of a paused set.
     Paused {
         /// Where.
@@ -101,6 +106,7 @@ impl Harm {
             | Self::UsedByAnother { seat }
             | Self::LastCopy { seat }
             | Self::NoOrphan { seat }
+            | Self::LiveMember { seat }
             | Self::Paused { seat }
             | Self::Overlooked { seat }
             | Self::Silence { seat }
@@ -139,6 +145,9 @@ impl Harm {
             Self::NoOrphan { .. } => {
                 "I4: a host would make a drain pod though it read that there is no orphan"
             }
+            Self::LiveMember { .. } => {
+                "I4: a host would delete a member of a set that is not to be drained before it goes"
+            }
             Self::Paused { .. } => "a host would start or delete though the set is paused",
             Self::Unchecked { .. } => "the checker refused a plan",
             Self::NoRest => "I7: the quiet cluster does not come to rest",
@@ -172,6 +181,7 @@ impl fmt::Display for Harm {
             | Self::UsedByAnother { .. }
             | Self::LastCopy { .. }
             | Self::NoOrphan { .. }
+            | Self::LiveMember { .. }
             | Self::Paused { .. }
             | Self::NoRest
             | Self::Overlooked { .. }

@@ -44,8 +44,8 @@ pub mod write;
 
 use host::{Host, Memory};
 use objects::{
-    CLAIMS_MAX, Care, Claim, Content, Fate, HOSTS_MAX, Kind, ORDINALS_MAX, Phase, Place, Pod,
-    SetObject, Start, Truth, World,
+    CLAIMS_MAX, Care, Claim, Content, Fate, HOSTS_MAX, Kind, ORDINALS_MAX, OnDeleted, Phase, Place,
+    Pod, SetObject, Start, Truth, World,
 };
 use sabotage::Sabotage;
 
@@ -88,30 +88,39 @@ impl Rules {
     /// has just been scaled down to ordinal 0; each for everything that Kubernetes may be told to do with claims.
     #[must_use]
     pub fn beginnings(&self) -> Vec<World> {
-        let fates = [Fate::Retain, Fate::Delete];
+        let asked = [
+            (Fate::Retain, Fate::Retain, OnDeleted::AsTheSet),
+            (Fate::Retain, Fate::Delete, OnDeleted::AsTheSet),
+            (Fate::Delete, Fate::Retain, OnDeleted::AsTheSet),
+            (Fate::Delete, Fate::Delete, OnDeleted::AsTheSet),
+            (Fate::Retain, Fate::Delete, OnDeleted::Drain),
+        ];
         let mut beginnings = Vec::new();
-        for when_scaled in fates {
-            for when_deleted in fates {
-                for enrolled in [None, Some(FIRST_SET)] {
-                    let replicas = if enrolled.is_some() { 0 } else { self.ordinals };
-                    let set = SetObject {
-                        uid: FIRST_SET,
-                        generation: 1,
-                        replicas: u8::try_from(replicas).unwrap_or(u8::MAX),
-                        start: Start::Zero,
-                        care: Care::Ours,
-                        when_scaled,
-                        when_deleted,
-                    };
-                    beginnings.push(self.beginning(set, enrolled));
-                }
+        for (when_scaled, when_deleted, on_deleted) in asked {
+            for enrolled in [None, Some(FIRST_SET)] {
+                let replicas = if enrolled.is_some() { 0 } else { self.ordinals };
+                let set = SetObject {
+                    uid: FIRST_SET,
+                    generation: 1,
+                    replicas: u8::try_from(replicas).unwrap_or(u8::MAX),
+                    start: Start::Zero,
+                    care: Care::Ours,
+                    when_scaled,
+                    when_deleted,
+                    on_deleted,
+                    version: 0,
+                    held: enrolled.is_some() && on_deleted == OnDeleted::Drain,
+                    terminating: false,
+                };
+                beginnings.push(self.beginning(set, enrolled));
             }
         }
         beginnings
     }
 
     fn beginning(&self, set: SetObject, enrolled: Option<u8>) -> World {
-        let anchored = enrolled.is_some() && set.when_scaled == Fate::Delete;
+        let anchors = set.when_scaled == Fate::Delete || set.on_deleted == OnDeleted::Drain;
+        let anchored = enrolled.is_some() && anchors;
         let owner_set = (set.when_deleted == Fate::Delete).then_some(FIRST_SET);
         let claim = Claim {
             enrolled,

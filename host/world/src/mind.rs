@@ -13,11 +13,14 @@ use crate::{
     Rules,
     harm::Harm,
     host::{Errand, Memory, Order, Reading},
-    objects::{CLAIMS_MAX, Care, Claim, Deletion, Marks, Note, ORDINALS_MAX, Phase, Pod, Seat},
+    objects::{
+        CLAIMS_MAX, Care, Claim, Deletion, Marks, Note, ORDINALS_MAX, OnDeleted, Phase, Pod, Seat,
+        Start,
+    },
     policy::{self, Odd},
     sabotage::Sabotage,
     sight::{NOW, TEMPLATES, moment_of, number, ordinal_of, seat_of, see},
-    write::{ClaimRef, PodRef, Write},
+    write::{ClaimRef, PodRef, SetRef, Write},
 };
 
 /// What a host makes of one reading under one set of answers.
@@ -167,8 +170,7 @@ impl Mind<'_> {
             let doomed = claims.iter().flatten().any(Claim::is_terminating);
             let drained = pod.as_ref().is_some_and(|pod| pod.drained.is_some());
             let paused = set.is_some_and(|set| set.care == Care::Paused);
-            let orphan =
-                set.is_some_and(|set| set.start == crate::objects::Start::Zero && !set.wants(seat));
+            let orphan = set.is_some_and(|set| set.start == Start::Zero && !set.wants(seat));
             let complete = match odd {
                 Some((at, odd)) if at == seat => odd == Odd::Complete,
                 Some(_) | None => pod.as_ref().is_some_and(|pod| pod.phase == Phase::Succeeded),
@@ -176,7 +178,7 @@ impl Mind<'_> {
             let (starts, deletes) = match action {
                 Action::CreatePod { .. } | Action::Seal(_) => (true, false),
                 Action::DeleteClaim(_) => (!begun, true),
-                Action::DeletePod(_) => (false, true),
+                Action::DeletePod(_) | Action::DeleteMember(_) => (false, true),
                 Action::Enrol { .. }
                 | Action::Note { .. }
                 | Action::GiveBack(_)
@@ -184,9 +186,14 @@ impl Mind<'_> {
                 | Action::Unseal { .. }
                 | Action::Hold(_)
                 | Action::LetGo(_)
-                | Action::DeleteMember(_)
                 | Action::Touch => (false, false),
             };
+            let departs = set.is_some_and(|set| {
+                set.terminating && set.held && set.on_deleted == OnDeleted::Drain
+            });
+            if matches!(action, Action::DeleteMember(_)) && !departs {
+                return Some(Harm::LiveMember { seat });
+            }
             let condemns = matches!(action, Action::DeleteClaim(_));
             if condemns && !complete {
                 return Some(Harm::NoVerdict { seat });
@@ -216,10 +223,33 @@ impl Mind<'_> {
     fn writes(&self, planned: &Plan) -> Vec<Write> {
         // The highest ordinal first, as the driver does it.
         let steps = planned.steps.iter().rev();
-        let writes = steps.flat_map(|(ordinal, steps)| {
+        let on_set = planned.on_set.iter().filter_map(|step| self.write_on_set(&step.action));
+        let on_ordinals = steps.flat_map(|(ordinal, steps)| {
             steps.iter().filter_map(|step| self.write(*ordinal, &step.action))
         });
-        writes.collect()
+        on_set.chain(on_ordinals).collect()
+    }
+
+    fn write_on_set(&self, action: &Action) -> Option<Write> {
+        let at = |target: &Target| SetRef {
+            uid: number(&target.uid),
+            version: number(&target.resource_version),
+        };
+        match action {
+            Action::Hold(set) => Some(Write::Hold(at(set))),
+            Action::LetGo(set) => Some(Write::LetGo(at(set))),
+            Action::Enrol { .. }
+            | Action::Note { .. }
+            | Action::CreatePod { .. }
+            | Action::Seal(_)
+            | Action::DeleteClaim(_)
+            | Action::GiveBack(_)
+            | Action::Fence(_)
+            | Action::Unseal { .. }
+            | Action::DeletePod(_)
+            | Action::DeleteMember(_)
+            | Action::Touch => None,
+        }
     }
 
     fn write(&self, ordinal: Ordinal, action: &Action) -> Option<Write> {
@@ -257,14 +287,15 @@ impl Mind<'_> {
             Action::DeletePod(target) => Write::DeletePod(pod(target)),
             Action::GiveBack(target) => Write::GiveBack(pod(target)),
             Action::Touch => Write::Touch { set, free: self.free() },
-            Action::Hold(_) | Action::LetGo(_) | Action::DeleteMember(_) => return None,
+            Action::DeleteMember(target) => Write::DeleteMember(pod(target)),
+            Action::Hold(_) | Action::LetGo(_) => return None,
         })
     }
 
     fn free(&self) -> [bool; ORDINALS_MAX] {
-        let pods = self.reading.pods.as_ref();
         std::array::from_fn(|seat| {
-            pods.and_then(|pods| pods.get(seat)).is_none_or(|(pod, _)| pod.is_none())
+            let seat = self.seen.seats.get(&ordinal_of(seat));
+            seat.is_none_or(|seat| seat.holder == Holder::Nobody && !seat.has_leaving_claim())
         })
     }
 
@@ -316,6 +347,9 @@ impl Mind<'_> {
                     | Write::GiveBack(_)
                     | Write::Unseal { .. }
                     | Write::DeletePod(_)
+                    | Write::DeleteMember(_)
+                    | Write::Hold(_)
+                    | Write::LetGo(_)
                     | Write::Touch { .. } => true,
                 });
             }

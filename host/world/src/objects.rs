@@ -48,6 +48,23 @@ pub struct SetObject {
     pub when_scaled: Fate,
     /// What becomes of the claims when the set is deleted.
     pub when_deleted: Fate,
+    /// What its annotation says of that.
+    pub on_deleted: OnDeleted,
+    /// Its resourceVersion.
+    pub version: u8,
+    /// Whether it bears the hosts' finalizer.
+    pub held: bool,
+    /// Whether it is being deleted, and still held.
+    pub terminating: bool,
+}
+
+/// What a set's annotation says of its deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OnDeleted {
+    /// Nothing.
+    AsTheSet,
+    /// It is to be drained first.
+    Drain,
 }
 
 /// Where a set's ordinals start.
@@ -267,7 +284,12 @@ impl SetObject {
     /// Whether the set wants this ordinal.
     #[must_use]
     pub fn wants(&self, seat: Seat) -> bool {
-        self.start == Start::Zero && seat < usize::from(self.replicas)
+        !self.terminating && self.start == Start::Zero && seat < usize::from(self.replicas)
+    }
+
+    /// Gives it a version of its own, as every change does.
+    pub const fn changed(&mut self) {
+        self.version = self.version.saturating_add(1);
     }
 }
 

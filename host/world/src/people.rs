@@ -3,8 +3,8 @@
 use crate::{
     Rules, canon,
     objects::{
-        BackOff, Care, Claim, Content, Culprit, Deletion, Fate, Phase, Seat, SetObject, Start,
-        Truth, World,
+        BackOff, Care, Claim, Content, Culprit, Deletion, Fate, OnDeleted, Phase, Seat, SetObject,
+        Start, Truth, World,
     },
     write::wake_controller,
 };
@@ -93,11 +93,19 @@ pub fn act(world: &mut World, rules: &Rules, deed: Deed) {
         Deed::Annotate(care) => {
             if let Some(set) = &mut world.set {
                 set.care = care;
+                set.changed();
             }
             wake_controller(world);
         }
         Deed::DeleteSet => {
-            world.set = None;
+            match &mut world.set {
+                Some(set) if set.held => {
+                    set.terminating = true;
+                    set.generation = set.generation.saturating_add(1);
+                    set.changed();
+                }
+                Some(_) | None => world.set = None,
+            }
             forget_failures(world);
         }
         Deed::MakeSet => world.set = Some(made(world, rules)),
@@ -154,8 +162,11 @@ pub(crate) const fn bare_claim(uid: u8) -> Claim {
 
 fn of_set(set: &SetObject, rules: &Rules) -> Vec<Deed> {
     let ordinals = u8::try_from(rules.ordinals).unwrap_or(u8::MAX);
-    let mut deeds = vec![Deed::DeleteSet];
-    if set.generation < GENERATIONS_MAX {
+    let mut deeds = Vec::new();
+    if !set.terminating {
+        deeds.push(Deed::DeleteSet);
+    }
+    if !set.terminating && set.generation < GENERATIONS_MAX {
         deeds.extend((0..=ordinals).filter(|it| *it != set.replicas).map(Deed::Scale));
         deeds.push(Deed::MoveStart(match set.start {
             Start::Zero => Start::Above,
@@ -171,13 +182,14 @@ fn edit(world: &mut World, change: impl FnOnce(&mut SetObject)) {
     if let Some(set) = &mut world.set {
         change(set);
         set.generation = set.generation.saturating_add(1);
+        set.changed();
     }
     forget_failures(world);
     wake_controller(world);
 }
 
 /// A member that is not wanted any more does not fail to be made, and so the controller has nothing to rest from.
-fn forget_failures(world: &mut World) {
+pub(crate) fn forget_failures(world: &mut World) {
     for seat in 0..world.places.len() {
         if !world.wants(seat) {
             world.places[seat].back_off = BackOff::None;
@@ -197,5 +209,9 @@ fn made(world: &World, rules: &Rules) -> SetObject {
         care: Care::Ours,
         when_scaled: Fate::Retain,
         when_deleted: Fate::Retain,
+        on_deleted: OnDeleted::AsTheSet,
+        version: 0,
+        held: false,
+        terminating: false,
     }
 }

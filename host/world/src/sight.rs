@@ -17,7 +17,8 @@ use crate::{
     Rules,
     host::{Errand, Memory, Reading},
     objects::{
-        self, CLAIMS_MAX, Care, Fate, Kind, Marks, Moment, Note, Phase, Pod, SetObject, Start,
+        self, CLAIMS_MAX, Care, Fate, Kind, Marks, Moment, Note, OnDeleted, Phase, Pod, SetObject,
+        Start,
     },
     sabotage::Sabotage,
 };
@@ -112,7 +113,10 @@ fn set_of(rules: &Rules, object: &SetObject) -> Set {
         grant: String::new(),
         lineage: Lineage::Named,
         scale_to_zero: ScaleToZero::Keep,
-        on_set_deleted: OnSetDeleted::AsTheSet,
+        on_set_deleted: match object.on_deleted {
+            OnDeleted::AsTheSet => OnSetDeleted::AsTheSet,
+            OnDeleted::Drain => OnSetDeleted::Drain,
+        },
         max_parallel: rules.max_parallel,
         delay_ms: 0,
         activity,
@@ -134,6 +138,9 @@ fn set_of(rules: &Rules, object: &SetObject) -> Set {
             Care::Ours | Care::Paused => Stewardship::Ours(settings),
             Care::NotOurs => Stewardship::NotOurs,
         },
+        resource_version: object.version.to_string(),
+        held: object.held,
+        life: if object.terminating { Life::Terminating } else { Life::Lives },
         ..any_set(rules.claims)
     }
 }
@@ -220,6 +227,7 @@ impl Eye<'_> {
             Some(uid) => Enrolment::Elsewhere { uid, lives: Some(Life::Gone) },
         };
         let set_goes = self.set.life != Life::Lives
+            && !self.set.departs()
             && claim.owner_set.is_some_and(|owner| set_uid(owner) == self.set.uid);
         let pod_gone = claim.owner_pod.is_some_and(|owner| pod.is_none_or(|pod| pod.uid != owner));
         Claim {

@@ -5,7 +5,7 @@ use crate::{
     explore::Violation,
     host::{Delivery, Errand, Minds, Part, Step},
     moves::{Move, after},
-    objects::{Care, Deletion, Fate, HOSTS_MAX, Seat, Start, World},
+    objects::{Care, Deletion, Fate, HOSTS_MAX, OnDeleted, Seat, Start, World},
     people,
     policy::Odd,
     sight::TEMPLATES,
@@ -54,12 +54,16 @@ impl Teller<'_> {
         let enrolled =
             self.world.places[0].claims[0].as_ref().is_some_and(|it| it.enrolled.is_some());
         format!(
-            "ordinals 1 to {} run on their claims, which are {}; the set wants {} of them; whenScaled: {}, whenDeleted: {}",
+            "ordinals 1 to {} run on their claims, which are {}; the set wants {} of them; whenScaled: {}, whenDeleted: {}{}",
             self.rules.ordinals,
             if enrolled { "enrolled" } else { "not enrolled" },
             set.replicas,
             fate(set.when_scaled),
             fate(set.when_deleted),
+            match set.on_deleted {
+                OnDeleted::AsTheSet => "",
+                OnDeleted::Drain => ", on-set-deleted: drain",
+            },
         )
     }
 
@@ -290,6 +294,9 @@ fn write_name(write: &Write) -> String {
         Write::Unseal { pod: it, drained: true } => format!("unseal {}, drained", pod(it.seat)),
         Write::Unseal { pod: it, drained: false } => format!("unseal {}, given back", pod(it.seat)),
         Write::DeletePod(it) => format!("delete drain pod {}", pod(it.seat)),
+        Write::DeleteMember(it) => format!("delete member {}", pod(it.seat)),
+        Write::Hold(_) => "hold the set".to_owned(),
+        Write::LetGo(_) => "let the set go".to_owned(),
         Write::Touch { .. } => "touch the set".to_owned(),
     }
 }

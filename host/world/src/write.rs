@@ -4,8 +4,9 @@ use crate::{
     harm::Harm,
     objects::{
         BackOff, CLAIMS_MAX, Claim, Content, Culprit, Deletion, Kind, Marks, Moment, Note,
-        ORDINALS_MAX, Phase, Pod, Seat, World,
+        ORDINALS_MAX, Phase, Pod, Seat, SetObject, World,
     },
+    people::forget_failures,
     sabotage::Sabotage,
 };
 
@@ -57,11 +58,17 @@ pub enum Write {
     },
     /// Delete the pod.
     DeletePod(PodRef),
+    /// Delete the member of a set that is drained before it goes.
+    DeleteMember(PodRef),
+    /// Put the hosts' finalizer on the set.
+    Hold(SetRef),
+    /// Take it off.
+    LetGo(SetRef),
     /// Touch the set.
     Touch {
         /// The set's identity.
         set: u8,
-        /// Which names were free when it was decided.
+        /// Which ordinals the controller could fill when it was decided.
         free: [bool; ORDINALS_MAX],
     },
 }
@@ -84,6 +91,15 @@ pub struct ClaimRef {
 pub struct PodRef {
     /// The ordinal's place.
     pub seat: Seat,
+    /// Its identity.
+    pub uid: u8,
+    /// Its version.
+    pub version: u8,
+}
+
+/// A set in one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetRef {
     /// Its identity.
     pub uid: u8,
     /// Its version.
@@ -113,9 +129,10 @@ impl Write {
             Self::Seal(pod)
             | Self::GiveBack(pod)
             | Self::Unseal { pod, .. }
+            | Self::DeleteMember(pod)
             | Self::DeletePod(pod) => Some(pod.seat),
             Self::CreatePod { seat, .. } => Some(*seat),
-            Self::Touch { .. } => None,
+            Self::Hold(_) | Self::LetGo(_) | Self::Touch { .. } => None,
         }
     }
 }
@@ -163,15 +180,24 @@ pub fn apply(world: &mut World, write: &Write, sabotage: Option<Sabotage>) -> Re
             pod.drained = drained.then_some(Moment::Ahead);
             pod.changed();
         }
-        Write::DeletePod(pod) => {
+        Write::DeletePod(pod) | Write::DeleteMember(pod) => {
             let pod = pod_of(world, *pod, sabotage)?;
             pod.terminating = true;
             pod.changed();
         }
-        Write::Touch { set, free: _ } => {
-            if !world.has_set(*set) {
-                return Err(Refusal::NotFound);
+        Write::Hold(at) => {
+            let set = set_of(world, *at, sabotage)?;
+            if set.terminating {
+                return Err(Refusal::Invalid);
             }
+            set.held = true;
+            set.changed();
+            wake_controller(world);
+        }
+        Write::LetGo(at) => let_go(world, *at, sabotage)?,
+        Write::Touch { set, free: _ } => {
+            let found = world.set.as_mut().filter(|found| found.uid == *set);
+            found.ok_or(Refusal::NotFound)?.changed();
             wake_controller(world);
         }
     }
@@ -182,6 +208,28 @@ pub fn apply(world: &mut World, write: &Write, sabotage: Option<Sabotage>) -> Re
 pub(crate) fn wake_controller(world: &mut World) {
     let resting = world.places.iter_mut().filter(|place| place.back_off == BackOff::Rests);
     resting.for_each(|place| place.back_off = BackOff::Woken);
+}
+
+fn let_go(world: &mut World, at: SetRef, sabotage: Option<Sabotage>) -> Result<(), Refusal> {
+    let set = set_of(world, at, sabotage)?;
+    set.held = false;
+    set.changed();
+    if set.terminating {
+        world.set = None;
+        forget_failures(world);
+    }
+    wake_controller(world);
+    Ok(())
+}
+
+fn set_of(
+    world: &mut World,
+    at: SetRef,
+    sabotage: Option<Sabotage>,
+) -> Result<&mut SetObject, Refusal> {
+    let set = world.set.as_mut().ok_or(Refusal::NotFound)?;
+    let unchanged = set.version == at.version || sabotage == Some(Sabotage::AnyVersion);
+    if set.uid == at.uid && unchanged { Ok(set) } else { Err(Refusal::Conflict) }
 }
 
 fn delete_claim(
