@@ -452,7 +452,9 @@ async fn calls_that_take_long_leave_the_threads_to_others() {
     assert_eq!(other.await.expect("it ends"), 7);
     assert!(spins.iter().any(|spin| !spin.is_finished()));
     for spin in spins {
-        assert_eq!(spin.await.expect("it ends"), Err(Fault::OutOfFuel));
+        // On a busy machine the clock is quicker than the fuel.
+        let ended = spin.await.expect("it ends");
+        assert!(matches!(ended, Err(Fault::OutOfFuel | Fault::Timeout)), "{ended:?}");
     }
     assert!(honest.render(situation()).await.answer.is_ok());
 }
