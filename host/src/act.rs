@@ -37,6 +37,29 @@ pub async fn act(cluster: &Cluster, of: Of<'_>, action: &Action) -> Result<(), E
     cluster.write(what, request).await.map(|_| ())
 }
 
+/// What a write is, in words.
+#[must_use]
+pub fn words(of: Of<'_>, action: &Action) -> String {
+    request(of, action).0
+}
+
+/// Takes these finalizers off a set, whatever it still waits for: what a person does, and no host.
+///
+/// # Errors
+/// As for [`act`].
+pub async fn free_set(
+    cluster: &Cluster,
+    namespace: &str,
+    set: &Target,
+    finalizers: &[&str],
+) -> Result<(), Error> {
+    let what = format!("taking finalizers off set {namespace}/{}", set.name);
+    let free = json!({ "$deleteFromPrimitiveList/finalizers": finalizers });
+    let request = patch_set(namespace, set, free);
+    let request = request.map_err(|error| Error::Malformed(format!("{what}: {error}")))?;
+    cluster.write(what, request).await.map(|_| ())
+}
+
 fn request(of: Of<'_>, action: &Action) -> (String, Built) {
     let ns = of.namespace;
     match action {

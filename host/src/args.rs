@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::lease::Timing;
+use crate::{lease::Timing, operator::OperatorCommand};
 
 /// The longest span of a lease, in seconds: nobody waits longer than an hour for a dead host.
 const LEASE_LONGEST_SECS: i64 = 3_600;
@@ -25,6 +25,9 @@ pub struct Cli {
 pub enum Command {
     /// Runs the host.
     Run(Box<RunArgs>),
+    /// What an operator does when a drain does not go on.
+    #[command(flatten)]
+    Operator(OperatorCommand),
     /// Compiles one policy from standard input to standard output, under limits. The host starts this for itself.
     #[command(hide = true)]
     Compile,

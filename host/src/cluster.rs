@@ -3,7 +3,8 @@
 use std::{fmt::Debug, time::Duration};
 
 use http::Request;
-use kube::{Api, Client, Config, api::ListParams, config::KubeConfigOptions};
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Api, Client, Config, Resource, api::ListParams, config::KubeConfigOptions};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -144,6 +145,23 @@ impl Cluster {
         Ok(found.and_then(|it| it.metadata.uid))
     }
 
+    /// Everything of one kind in one namespace, or in all, that the field selector chooses; an empty one chooses all.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn list<K>(&self, namespace: Option<&str>, fields: &str) -> Result<Vec<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let (api, place): (Api<K>, String) = match namespace {
+            Some(name) => (Api::namespaced(self.client(), name), format!("namespace {name}")),
+            None => (Api::all(self.client()), "every namespace".to_owned()),
+        };
+        let what = format!("reading the {} of {place}", K::plural(&()));
+        within(what, every_of(&api, ListParams::default().fields(fields))).await
+    }
+
     /// Sends one write, once.
     ///
     /// # Errors
@@ -167,13 +185,21 @@ fn without_effect(request: Request<Vec<u8>>) -> http::Result<Request<Vec<u8>>> {
     Ok(dry)
 }
 
-/// Everything the collection holds, as of one moment: the pages of a list are one snapshot.
+/// Everything the collection holds.
 async fn every<K>(api: &Api<K>) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + DeserializeOwned + Debug,
 {
+    every_of(api, ListParams::default()).await
+}
+
+/// Everything of the collection that is asked for, as of one moment: the pages of a list are one snapshot.
+async fn every_of<K>(api: &Api<K>, asked: ListParams) -> Result<Vec<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
     let mut all = Vec::new();
-    let mut params = ListParams::default().limit(PAGE_SIZE);
+    let mut params = asked.limit(PAGE_SIZE);
     loop {
         let page = api.list(&params).await?;
         all.extend(page.items);

@@ -203,7 +203,8 @@ fn anchors_any(seen: &Seen) -> bool {
 }
 
 /// A set that is gone, as far as the marks of its drain pod tell. It wants no ordinal and names no policy.
-fn bygone(namespace: &str, marks: &Marks) -> SetObject {
+#[must_use]
+pub fn bygone(namespace: &str, marks: &Marks) -> SetObject {
     let template = |name: &String| ClaimTemplate {
         metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
     };

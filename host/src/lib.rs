@@ -15,6 +15,7 @@ pub mod memory;
 pub mod modules;
 pub mod objects;
 pub mod observe;
+pub mod operator;
 pub mod policy;
 pub mod queue;
 pub mod reconcile;

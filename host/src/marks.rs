@@ -16,6 +16,8 @@ pub const SEALED: &str = "tidegate.dev/sealed";
 pub const GIVEN_BACK: &str = "given-back ";
 /// The finalizer on a set that is to be drained before it goes.
 pub const HOLD: &str = "tidegate.dev/drain-on-delete";
+/// The finalizer that the predecessor put on every set with its annotation, and that nobody takes off once it is gone.
+pub const PREDECESSOR_HOLD: &str = "statefulsets.kubernetes.io/scaledown";
 /// The annotation with the marks of a drain pod.
 pub const DRAIN: &str = "tidegate.dev/drain";
 /// The annotation that unsealing leaves on a drain pod whose claims were deleted: when, in milliseconds since 1970.

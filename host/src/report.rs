@@ -27,7 +27,7 @@ const NOTE_MAX_BYTES: usize = 1_000;
 const DRY_RUN: &str = "DryRun";
 
 /// Who tells, in the words of an event.
-const CONTROLLER: &str = "tidegate.dev/tidegate";
+pub const CONTROLLER: &str = "tidegate.dev/tidegate";
 
 /// Tells people.
 pub struct Reporter {
