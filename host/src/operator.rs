@@ -132,8 +132,8 @@ impl Desk {
                 writeln!(out, "Nothing was changed. Repeat the command with --yes to do it.")?;
             }
             Consent::Given => {
-                carry_out(&self.cluster, case.seen, args.ordinal, &adoption.first, out).await?;
-                ended(&adoption.first, out)?;
+                carry_out(&self.cluster, case.seen, args.ordinal, &adoption.next, out).await?;
+                ended(&adoption.next, out)?;
             }
         }
         Ok(())

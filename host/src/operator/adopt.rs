@@ -17,7 +17,7 @@ use crate::objects::SetObject;
 /// What an adoption would do.
 pub struct Adoption {
     /// The writes.
-    pub first: Move,
+    pub next: Move,
     /// What it means, for whoever decides.
     pub preview: String,
 }
@@ -41,7 +41,7 @@ pub fn adopt(case: &Case<'_>, namespace_uid: Option<&str>) -> Result<Adoption, R
     let steps: Vec<Step> = strangers.iter().map(enrol).collect::<Result<_, Refusal>>()?;
     let preview = preview(case, settings, &strangers);
     let then = Then::Done(format!("ordinal {}: {}", case.ordinal, afterwards(case)));
-    Ok(Adoption { first: Move { steps, grounds: Grounds::Hand, then }, preview })
+    Ok(Adoption { next: Move { steps, grounds: Grounds::Hand, then }, preview })
 }
 
 /// What must hold of an orphan that can be drained, but for its enrolment.

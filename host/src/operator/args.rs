@@ -74,7 +74,7 @@ pub struct ReleaseArgs {
     #[arg(value_parser = ordinal, required_unless_present = "whole_set")]
     pub ordinal: Option<Ordinal>,
     /// Take the finalizers of tidegate and of its predecessor off the set itself.
-    #[arg(long = "set", id = "whole_set", conflicts_with = "ordinal")]
+    #[arg(long = "set", conflicts_with = "ordinal")]
     pub whole_set: bool,
     /// The namespace.
     #[command(flatten)]

@@ -1,17 +1,19 @@
 //! The commands against namespaces of objects as the API server shows them.
 
+mod words;
+
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
     apimachinery::pkg::apis::meta::v1::MicroTime,
     jiff::Timestamp,
 };
 use serde_json::{Value, json};
-use tidegate_core::{Action, Ordinal, Reason, Record, Severity, TimeMs, record::Hold};
+use tidegate_core::{Action, Ordinal, Reason, Record, Severity, Step, TimeMs, record::Hold};
 
 use super::{
     adopt::adopt,
     args::Consent,
-    hand::{Grounds, Move, Then},
+    hand::{Grounds, Move, Then, carry_out},
     refusal::{Refusal, settings},
     release::{release, release_set},
     retry::retry,
@@ -19,6 +21,8 @@ use super::{
     status::{Row, Source, status},
 };
 use crate::{
+    cluster::{Cluster, Effect},
+    error::Error,
     marks::{self, Containers, Marks},
     report,
 };
@@ -184,7 +188,7 @@ impl Objects {
     }
 
     fn adopt(&self) -> Result<Move, Refusal> {
-        self.decide(|case| adopt(case, Some("uid-ns")).map(|adoption| adoption.first))
+        self.decide(|case| adopt(case, Some("uid-ns")).map(|adoption| adoption.next))
     }
 
     fn retry(&self, consent: Consent) -> Result<Move, Refusal> {
@@ -534,6 +538,9 @@ fn a_seal_on_a_pod_whose_marks_were_changed_is_given_back_too() {
     let note = format!("{}uid-pod", marks::GIVEN_BACK);
     foreign.on_pod("/metadata/annotations/tidegate.dev~1sealed", json!(note));
     assert!(matches!(actions(foreign.release())[..], [Action::Fence(_), Action::Unseal { .. }]));
+    let mut last_copy = foreign.clone();
+    last_copy.on_claim("/metadata/deletionTimestamp", json!("1970-01-01T00:01:00Z"));
+    assert_eq!(refused(last_copy.release()), "PodHoldsData");
     foreign.on_pod("/metadata/finalizers", json!([]));
     assert_eq!(refused(foreign.release()), "NameHeld");
 }
@@ -561,4 +568,21 @@ fn a_set_is_let_go_unless_that_takes_claims_or_lasts_no_moment() {
     objects.on_claim("/metadata/ownerReferences", owner);
     assert_eq!(refused(free(&objects, Consent::Missing)), "ClaimsGo");
     assert!(free(&objects, Consent::Given).is_ok());
+}
+
+/// Nobody answers at this address: what is sent fails otherwise than what is refused before.
+#[tokio::test]
+async fn a_write_that_breaks_an_invariant_is_not_sent() {
+    let nobody = kube::Config::new(http::Uri::from_static("http://127.0.0.1:1"));
+    let cluster = Cluster::new(nobody, Effect::Real).expect("a client");
+    let scene = Objects::sealed("uid-pod").scene();
+    let subject = scene.find("web", Some(ORDINAL)).expect("the set is there");
+    let drain = subject.seen.seats[&ORDINAL].drain().expect("a drain pod is there");
+    let steps = vec![Step { action: Action::DeletePod(drain.into()), change: None }];
+    let illegal = Move { steps, grounds: Grounds::Plan, then: Then::Look };
+    let mut out = Vec::new();
+    let failed = carry_out(&cluster, &subject.seen, ORDINAL, &illegal, &mut out).await;
+    let failed = failed.expect_err("a sealed pod is never deleted");
+    assert!(matches!(failed.downcast_ref(), Some(Error::Illegal(_))), "{failed:#}");
+    assert_eq!(out, b"");
 }

@@ -28,6 +28,7 @@ mod live_member;
 mod machine;
 mod node_lost;
 mod obstacle;
+mod operator;
 mod policy_source;
 mod process;
 mod proxy;
@@ -110,6 +111,7 @@ fn main() -> ExitCode {
         fleet::TESTS,
         weight::TESTS,
         two_hosts::TESTS,
+        operator::TESTS,
     ]
     .concat();
     // Whoever has to be alone waits for all others, and all others for whoever waits to be alone.

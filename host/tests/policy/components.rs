@@ -13,23 +13,39 @@ const KEEP: &str = "
     (i32.store (i32.const 12) (global.get $reason_bytes))
     (i32.const 0)";
 
+/// Answers `complete` with the text at 64.
+const COMPLETE: &str = "
+    (i32.store8 (i32.const 0) (i32.const 2))
+    (i32.store (i32.const 8) (i32.const 64))
+    (i32.store (i32.const 12) (global.get $reason_bytes))
+    (i32.const 0)";
+
 /// The parts of a policy that a test replaces; the rest is the same honest one that keeps everything.
 pub(crate) struct Guest<'a> {
     /// The body of `render`; answers `keep` unless a test says otherwise.
     pub(crate) render: &'a str,
+    /// The body of `judge`; answers `complete` unless a test says otherwise.
+    pub(crate) judge: &'a str,
     /// Further imports of the core module.
     pub(crate) imports: &'a str,
     /// Further items of the core module.
     pub(crate) items: &'a str,
     /// What runs when the policy is started.
     pub(crate) start: &'a str,
-    /// The reason of the `keep`.
+    /// The reason of the answers.
     pub(crate) reason: &'a str,
 }
 
 impl Default for Guest<'_> {
     fn default() -> Self {
-        Self { render: KEEP, imports: "", items: "", start: "", reason: "nothing to move" }
+        Self {
+            render: KEEP,
+            judge: COMPLETE,
+            imports: "",
+            items: "",
+            start: "",
+            reason: "nothing to move",
+        }
     }
 }
 
@@ -50,7 +66,7 @@ impl Guest<'_> {
     }
 
     fn core(&self) -> String {
-        let Self { render, imports, items, start, reason } = self;
+        let Self { render, judge, imports, items, start, reason } = self;
         format!(
             r#"(module
               (import "tidegate:policy/log@1.0.0" "log" (func $log (param i32 i32 i32)))
@@ -77,10 +93,7 @@ impl Guest<'_> {
               (func (export "tidegate:policy/renderer@1.0.0#render") (param i32) (result i32)
                 {render})
               (func (export "tidegate:policy/judge@1.0.0#judge") (param i32) (result i32)
-                (i32.store8 (i32.const 0) (i32.const 2))
-                (i32.store (i32.const 8) (i32.const 64))
-                (i32.store (i32.const 12) (global.get $reason_bytes))
-                (i32.const 0)))"#,
+                {judge}))"#,
             reason.len()
         )
     }
