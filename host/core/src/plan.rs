@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use crate::{
     Action, Answer, Change, Ordinal, Plan, Reason, Report, Seat, Seen, Stage, Step, TimeMs, View,
     question::room,
-    seen::{Claim, Deletion, Stewardship},
+    seen::{Claim, Deletion, Holder, Stewardship},
     stage::stage,
 };
 
@@ -164,11 +164,12 @@ impl Pass<'_> {
         Outlook::waits(Reason::ClaimLingers { claim: claim.name.clone(), pods })
     }
 
-    /// The host deletes an owning claim in the foreground, and the garbage collector deletes none that is anchored or whose set and member live.
+    /// A claim that is deleted while its member mounts it was deleted by nobody of ours: it goes with the member.
     fn deleted_by_a_person(&self) -> Option<Reason> {
         let owner = self.seat.claims.get(self.seen.set.templates.first()?)?;
         let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
-        let deleted = ours && owner.deletion == Deletion::Background;
+        let mounted = matches!(self.seat.holder, Holder::Member(_));
+        let deleted = ours && mounted && owner.deletion == Deletion::Background;
         deleted.then(|| Reason::ClaimTerminating { claim: owner.name.clone() })
     }
 
