@@ -116,7 +116,9 @@ impl Memory {
                 Holder::Nobody => {}
             }
             seat.freed_by_us = seat.holder == Holder::Nobody && memory.held.contains(ordinal);
-            if wanted || seat.claims.is_empty() {
+            // An ordinal whose member is still there is no orphan yet, however long that takes to end.
+            let is_held = matches!(seat.holder, Holder::Member(_));
+            if wanted || is_held || seat.claims.is_empty() {
                 memory.orphan_since.remove(ordinal);
             } else {
                 seat.orphan_since = Some(*memory.orphan_since.entry(*ordinal).or_insert(now));
@@ -291,8 +293,8 @@ impl SetMemory {
 #[cfg(test)]
 mod tests {
     use tidegate_core::{
-        View,
-        seen::{Cascade, Life, WhenScaled},
+        Claim, View,
+        seen::{Binding, Cascade, Deletion, Life, Member, WhenScaled},
         settings::{self, PodManagement},
     };
 
@@ -341,6 +343,41 @@ mod tests {
         assert_eq!(Acquaintance::of(Some(70), started), Acquaintance::FromTheStart);
         assert_eq!(Acquaintance::of(Some(69), started), Acquaintance::Late);
         assert_eq!(Acquaintance::of(None, started), Acquaintance::Late);
+    }
+
+    fn claim() -> Claim {
+        Claim {
+            name: "data-web-2".into(),
+            uid: "claim".into(),
+            resource_version: "1".into(),
+            enrolment: Enrolment::Here,
+            binding: Binding::Bound,
+            deletion: Deletion::None,
+            deleted_at: None,
+            anchorage: Anchorage::Loose,
+        }
+    }
+
+    #[test]
+    fn an_ordinal_is_no_orphan_while_its_member_takes_its_time_to_end() {
+        let memory = Memory::new(Effect::Real);
+        let member = Member {
+            name: "web-2".into(),
+            uid: "member".into(),
+            resource_version: "1".into(),
+            terminating: true,
+            mounts: vec!["data".into()],
+        };
+        let since = |holder: Holder, at: u64| {
+            let mut seen = seen(&[(settings::POLICY, "library:exec")]);
+            let claims = [("data".to_owned(), claim())].into();
+            seen.seats.insert(Ordinal(2), Seat { claims, holder, ..Seat::default() });
+            memory.complete(&mut seen, Acquaintance::FromTheStart, TimeMs(at));
+            seen.seats.get(&Ordinal(2)).and_then(|seat| seat.orphan_since)
+        };
+        assert_eq!(since(Holder::Member(member), 1_000), None);
+        assert_eq!(since(Holder::Nobody, 2_000), Some(TimeMs(2_000)));
+        assert_eq!(since(Holder::Nobody, 3_000), Some(TimeMs(2_000)));
     }
 
     #[test]

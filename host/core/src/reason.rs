@@ -393,10 +393,13 @@ impl fmt::Display for Reason {
             ),
             Self::NotEnrolled { claim } => write!(
                 f,
-                "claim {claim} was never enrolled while its member lived, so it is not drained and not deleted: scale up so that the member mounts it once, or delete it yourself"
+                "claim {claim} was never enrolled while its member lived, so it is not drained and not deleted: scale up so that the member mounts it once, enrol it by hand with `tidegate adopt`, or delete it yourself"
             ),
             Self::EnrolledElsewhere { claim, uid } => {
-                write!(f, "claim {claim} is enrolled for the set with UID {uid}: it is not touched")
+                write!(
+                    f,
+                    "claim {claim} is enrolled for the set with UID {uid}: it is not touched; once that set is gone, `tidegate adopt` enrols it here"
+                )
             }
             Self::NotBound { claim } => write!(
                 f,
@@ -459,7 +462,7 @@ impl fmt::Display for Reason {
             ),
             Self::Held { why } => write!(
                 f,
-                "nothing more is tried until the set, its config or its policy changes: {why}"
+                "nothing more is tried until the set, its config or its policy changes, or you say `tidegate retry`: {why}"
             ),
             Self::PolicyWaits { reason, percent: Some(percent) } => {
                 write!(f, "the policy waits at {percent} %: {reason}")
@@ -469,7 +472,7 @@ impl fmt::Display for Reason {
             Self::PolicyRefuses { reason } => write!(f, "the policy refuses: {reason}"),
             Self::PolicyFails { reason } => write!(
                 f,
-                "the policy stopped the drain: {reason}; everything is kept; delete the drain pod to try again"
+                "the policy stopped the drain: {reason}; everything is kept; `tidegate retry` tries again"
             ),
             Self::PolicyFault { what } => write!(f, "{what}"),
             Self::TemplateRejected { field, mend } => {
@@ -494,7 +497,7 @@ impl fmt::Display for Reason {
             Self::PodLeaving => write!(f, "the drain pod is being deleted: its end is awaited"),
             Self::StraySeal => write!(
                 f,
-                "the drain pod is being deleted and somebody put the finalizer tidegate.dev/seal on it: it proves nothing, and the name is held until you take it off"
+                "the drain pod is being deleted and somebody put the finalizer tidegate.dev/seal on it: it proves nothing, and the name is held until `tidegate release` takes it off"
             ),
             Self::HeldByFinalizers { finalizers } => write!(
                 f,

@@ -119,7 +119,7 @@ fn sealed_by_hand_without_host(site: &Site<'_>) -> Result<()> {
         pod["status"]["phase"] == "Succeeded"
     })?;
     drop(away);
-    site.told("web", "StraySeal", &["web-1", "tidegate.dev/seal", "take it off"])?;
+    site.told("web", "StraySeal", &["web-1", "tidegate.dev/seal", "tidegate release"])?;
     same_claim(site, "data-web-1", &claim)?;
     edit(site, &json!({ "finalizers": null }))?;
     site.drains("web-1", 2)?;
