@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Action, Answer, Ending, Holder, Ordinal, Outcome, Plan, PodBody, Question, Record, Report,
-    Seen, TimeMs, View, action::Target, check::check, name, plan::plan, proof::Propagation,
-    questions,
+    Action, Answer, Holder, Ordinal, Outcome, Plan, PodBody, Question, Record, Report, Seen,
+    TimeMs, View, action::Target, check::check, name, plan::plan, proof::Propagation, questions,
 };
 
 use crate::{
@@ -18,7 +17,6 @@ use crate::{
         Start,
     },
     policy::{self, Odd},
-    sabotage::Sabotage,
     sight::{NOW, TEMPLATES, moment_of, number, ordinal_of, seat_of, see},
     write::{ClaimRef, PodRef, SetRef, Write},
 };
@@ -137,7 +135,9 @@ impl Mind<'_> {
     fn thought(&self, odd: Option<(Seat, Odd)>, answers: &BTreeMap<Ordinal, Answer>) -> Thought {
         let mut answers = answers.clone();
         let mut seen = self.seen.clone();
-        self.sabotage_before(&mut seen, &mut answers);
+        if let Some(sabotage) = self.rules.sabotage {
+            sabotage.mislead(&mut seen, &mut answers);
+        }
         let planned = plan(&seen, &answers, NOW);
         let violation = match self.rules.sabotage {
             None => check(&seen, &answers, &planned).err(),
@@ -146,7 +146,9 @@ impl Mind<'_> {
         let harm = violation.map(|violation| Harm::Unchecked { rule: violation.to_string() });
         let harm = harm.or_else(|| self.harm(&planned, odd));
         let mut writes = self.writes(&planned);
-        self.sabotage_after(&mut writes);
+        if let Some(sabotage) = self.rules.sabotage {
+            sabotage.misdirect(self.reading, &mut writes);
+        }
         let Plan { reports, wake_at, look_closer, .. } = planned;
         Thought { odd, writes, harm, reports, wake_at, look_closer }
     }
@@ -310,102 +312,6 @@ impl Mind<'_> {
             generation: small(set.generation),
             attempt: small(u64::from(seen.map_or(1, |seat| seat.next_attempt(set)))),
             claims: std::array::from_fn::<_, CLAIMS_MAX, _>(uid),
-        }
-    }
-
-    /// What a host without a guard believes it sees and hears.
-    fn sabotage_before(&self, seen: &mut Seen, answers: &mut BTreeMap<Ordinal, Answer>) {
-        for (ordinal, seat) in &mut seen.seats {
-            let Holder::Drain(drain) = &mut seat.holder else {
-                continue;
-            };
-            let complete = matches!(answers.get(ordinal), Some(Answer::Complete(_)));
-            let ended = drain.ending == Ending::ByItself;
-            if self.rules.sabotage == Some(Sabotage::NoSeal) && complete && ended {
-                drain.sealed = true;
-            }
-            if self.rules.sabotage == Some(Sabotage::NoSecondJudgement) && drain.sealed {
-                answers.insert(*ordinal, Answer::Complete("as before".to_owned()));
-            }
-        }
-    }
-
-    /// What a host without a guard sends.
-    fn sabotage_after(&self, writes: &mut Vec<Write>) {
-        match self.rules.sabotage {
-            Some(Sabotage::NoFence) => {
-                let gives_back = writes
-                    .iter()
-                    .any(|write| matches!(write, Write::Unseal { drained: false, .. }));
-                writes.retain(|write| match write {
-                    Write::Fence(_) => false,
-                    Write::Note { .. } => !gives_back,
-                    Write::Enrol { .. }
-                    | Write::DeleteClaim { .. }
-                    | Write::CreatePod { .. }
-                    | Write::Seal(_)
-                    | Write::GiveBack(_)
-                    | Write::Unseal { .. }
-                    | Write::DeletePod(_)
-                    | Write::DeleteMember(_)
-                    | Write::Hold(_)
-                    | Write::LetGo(_)
-                    | Write::Touch { .. } => true,
-                });
-            }
-            Some(Sabotage::NoForeground) => {
-                for write in writes {
-                    if let Write::DeleteClaim { deletion, .. } = write {
-                        *deletion = Deletion::Background;
-                    }
-                }
-            }
-            Some(Sabotage::NoTouch) => writes.retain(|write| !matches!(write, Write::Touch { .. })),
-            Some(Sabotage::NoGiveBack) => self.give_back_at_once(writes),
-            Some(Sabotage::UnsealsEarly) => self.unseal_early(writes),
-            Some(
-                Sabotage::NoSeal
-                | Sabotage::NoSecondJudgement
-                | Sabotage::ByName
-                | Sabotage::AnyVersion
-                | Sabotage::NoLastCopy
-                | Sabotage::NoOtherUsers
-                | Sabotage::NoPause
-                | Sabotage::PhaseAlone
-                | Sabotage::NoEnrolment
-                | Sabotage::PodsFirst,
-            )
-            | None => {}
-        }
-    }
-
-    fn give_back_at_once(&self, writes: &mut Vec<Write>) {
-        let pods: Vec<PodRef> = writes
-            .iter()
-            .filter_map(|write| if let Write::GiveBack(pod) = write { Some(*pod) } else { None })
-            .collect();
-        for pod in pods {
-            writes.retain(|write| write.seat() != Some(pod.seat));
-            let claims = self.reading.claims.iter().flatten().nth(pod.seat).into_iter().flatten();
-            writes.extend(claims.enumerate().filter_map(|(template, claim)| {
-                let Claim { uid, version, .. } = *claim.as_ref()?;
-                Some(Write::Fence(ClaimRef { seat: pod.seat, template, uid, version }))
-            }));
-            writes.push(Write::Unseal { pod, drained: false });
-        }
-    }
-
-    fn unseal_early(&self, writes: &mut Vec<Write>) {
-        for (seat, (pod, _)) in self.reading.pods.iter().flatten().enumerate() {
-            let Some(pod) = pod.as_ref().filter(|pod| pod.sealed) else {
-                continue;
-            };
-            let mut claims = self.reading.claims.iter().flatten().nth(seat).into_iter().flatten();
-            if claims.any(|claim| claim.as_ref().is_some_and(Claim::is_terminating)) {
-                let pod = PodRef { seat, uid: pod.uid, version: pod.version };
-                writes.retain(|write| write.seat() != Some(seat));
-                writes.push(Write::Unseal { pod, drained: true });
-            }
         }
     }
 }

@@ -246,6 +246,7 @@ fn at_rest(world: &World, rules: &Rules, minds: &mut Minds) -> Option<Harm> {
     let reading = Reading::whole(world, Order::ClaimsFirst);
     let memory = world.hosts[0].memory.clone();
     let mut told: Vec<(Seat, Reason)> = Vec::new();
+    let mut of_set = false;
     for errand in reading.errands() {
         let thoughts = minds.thoughts(rules, &reading, &memory, errand);
         let usual = thoughts.first()?;
@@ -257,11 +258,15 @@ fn at_rest(world: &World, rules: &Rules, minds: &mut Minds) -> Option<Harm> {
             Errand::LeftBehind(at) => at == *seat,
         };
         let reports = usual.reports.iter();
+        // What is told of the whole set is told of each of its ordinals.
+        of_set |= usual.reports.iter().any(|report| report.ordinal.is_none());
         let about =
             reports.filter_map(|report| Some((seat_of(report.ordinal?)?, report.reason.clone())));
         told.extend(about.filter(|(seat, _)| is_about(seat)));
     }
-    (0..rules.ordinals).find_map(|seat| of_place(world, seat, &told))
+    let silence = |harm: &Harm| of_set && matches!(harm, Harm::Silence { .. });
+    let mut harms = (0..rules.ordinals).filter_map(|seat| of_place(world, seat, &told));
+    harms.find(|harm| !silence(harm))
 }
 
 fn of_place(world: &World, seat: Seat, told: &[(Seat, Reason)]) -> Option<Harm> {
