@@ -9,6 +9,7 @@
 //! | `policy.rs` | what the policy answers |
 //! | `host.rs` | what a host does between two requests, and how its pass can be broken off |
 //! | `sight.rs`, `mind.rs` | what a host read → `Seen`, and the plan → its requests |
+//! | `intent.rs` | what a plan means to do, held against what was read |
 //! | `write.rs` | what the API server does with a request |
 //! | `harm.rs` | what must never happen |
 //! | `moves.rs` | everything that may happen next |
@@ -30,6 +31,7 @@ pub mod cluster;
 pub mod explore;
 pub mod harm;
 pub mod host;
+mod intent;
 pub mod mind;
 pub mod moves;
 pub mod objects;

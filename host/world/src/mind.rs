@@ -1,5 +1,5 @@
 //! What a host makes of what it read: the questions, the policy's answers, the plan of the real planner, held against the real checker, and
-//! the plan's writes. What the plan means to do is held here against what was read, in the fewest words and without the core's.
+//! the plan's writes.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,8 @@ use crate::{
     Rules,
     harm::Harm,
     host::{Errand, Memory, Order, Reading},
-    objects::{
-        CLAIMS_MAX, Care, Claim, Deletion, Marks, Note, ORDINALS_MAX, OnDeleted, Phase, Pod, Seat,
-        Start,
-    },
+    intent,
+    objects::{CLAIMS_MAX, Deletion, Marks, Note, ORDINALS_MAX, Seat},
     policy::{self, Odd},
     sight::{NOW, TEMPLATES, moment_of, number, ordinal_of, seat_of, see},
     write::{ClaimRef, PodRef, SetRef, Write},
@@ -144,82 +142,13 @@ impl Mind<'_> {
             Some(_) => None,
         };
         let harm = violation.map(|violation| Harm::Unchecked { rule: violation.to_string() });
-        let harm = harm.or_else(|| self.harm(&planned, odd));
+        let harm = harm.or_else(|| intent::harm(&planned, self.reading, &self.seen.set.uid, odd));
         let mut writes = self.writes(&planned);
         if let Some(sabotage) = self.rules.sabotage {
             sabotage.misdirect(self.reading, &mut writes);
         }
         let Plan { reports, wake_at, look_closer, .. } = planned;
         Thought { odd, writes, harm, reports, wake_at, look_closer }
-    }
-
-    /// What the plan means to do although what was read speaks against it.
-    fn harm(&self, planned: &Plan, odd: Option<(Seat, Odd)>) -> Option<Harm> {
-        // What a set asks is said of its own drain pods, and not of those that one of its name left behind.
-        let set = self.reading.set.as_ref()?.as_ref();
-        let set = set.filter(|set| number(&self.seen.set.uid) == set.uid);
-        planned.actions().find_map(|(ordinal, action)| {
-            let seat = seat_of(ordinal)?;
-            let claims = self.reading.claims.as_ref()?.get(seat)?;
-            let (pod, stranger) = self.reading.pods.as_ref()?.get(seat)?;
-            let marks = pod.as_ref().and_then(Pod::marks);
-            let own = marks.into_iter().flat_map(|marks| marks.claims.iter().zip(claims));
-            let begun =
-                own.filter_map(|(uid, claim)| uid.as_ref().zip(Some(claim))).any(|(uid, claim)| {
-                    let own = claim.as_ref().filter(|claim| claim.uid == *uid);
-                    own.is_none_or(Claim::is_terminating)
-                });
-            let doomed = claims.iter().flatten().any(Claim::is_terminating);
-            let drained = pod.as_ref().is_some_and(|pod| pod.drained.is_some());
-            let paused = set.is_some_and(|set| set.care == Care::Paused);
-            let orphan = set.is_some_and(|set| set.start == Start::Zero && !set.wants(seat));
-            let complete = match odd {
-                Some((at, odd)) if at == seat => odd == Odd::Complete,
-                Some(_) | None => pod.as_ref().is_some_and(|pod| pod.phase == Phase::Succeeded),
-            };
-            let (starts, deletes) = match action {
-                Action::CreatePod { .. } | Action::Seal(_) => (true, false),
-                Action::DeleteClaim(_) => (!begun, true),
-                Action::DeletePod(_) | Action::DeleteMember(_) => (false, true),
-                Action::Enrol { .. }
-                | Action::Note { .. }
-                | Action::GiveBack(_)
-                | Action::Fence(_)
-                | Action::Unseal { .. }
-                | Action::Hold(_)
-                | Action::LetGo(_)
-                | Action::Touch => (false, false),
-            };
-            let departs = set.is_some_and(|set| {
-                set.terminating && set.held && set.on_deleted == OnDeleted::Drain
-            });
-            if matches!(action, Action::DeleteMember(_)) && !departs {
-                return Some(Harm::LiveMember { seat });
-            }
-            let condemns = matches!(action, Action::DeleteClaim(_));
-            if condemns && !complete {
-                return Some(Harm::NoVerdict { seat });
-            }
-            let stray = set.is_some_and(|set| {
-                claims.iter().flatten().any(|claim| claim.enrolled != Some(set.uid))
-            });
-            if stray && (condemns || matches!(action, Action::CreatePod { .. })) {
-                return Some(Harm::NotEnrolled { seat });
-            }
-            if *stranger && (starts || condemns) {
-                return Some(Harm::UsedByAnother { seat });
-            }
-            if paused && (starts || (deletes && !condemns && !drained)) {
-                return Some(Harm::Paused { seat });
-            }
-            if matches!(action, Action::DeletePod(_)) && doomed && !drained {
-                return Some(Harm::LastCopy { seat });
-            }
-            if matches!(action, Action::CreatePod { .. }) && !orphan {
-                return Some(Harm::NoOrphan { seat });
-            }
-            None
-        })
     }
 
     fn writes(&self, planned: &Plan) -> Vec<Write> {
