@@ -54,10 +54,9 @@ fn at_rest(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The number of the host's process on this machine, by the cgroup that the kubelet has made for its pod.
+/// The number of the process of the host that acts, on this machine, by the cgroup that the kubelet has made for its pod.
 fn host_process(site: &Site<'_>) -> Result<u32> {
-    let pods = site.world.host_pods()?;
-    let pod = format!("pod{}", uid(pods.first().context("no pod of the host")?)?);
+    let pod = format!("pod{}", uid(&site.world.acting_host()?)?);
     for process in fs::read_dir("/proc")? {
         let process = process?.path();
         // A process may end while it is looked at.

@@ -84,7 +84,8 @@ fn a_million_log_lines(site: &Site<'_>) -> Result<()> {
         Ok(if is_gone || told { Look::Found(()) } else { Look::NotYet(format!("{slow:?}")) })
     })?;
 
-    let log = site.world.kubectl(&["logs", "-n", "tidegate", "deployment/tidegate"])?;
+    let hosts = ["logs", "-n", "tidegate", "-l", "app.kubernetes.io/name=tidegate", "--tail=-1"];
+    let log = site.world.kubectl(&hosts)?;
     let here = |line: &&str| line.contains(&site.namespace);
     let said = log.lines().filter(here).filter(|line| line.contains("policy: again")).count();
     let calls =
