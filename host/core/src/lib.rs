@@ -22,6 +22,7 @@
 pub mod action;
 pub mod answer;
 pub mod backoff;
+pub mod change;
 pub mod check;
 pub mod departure;
 pub mod ending;
@@ -39,10 +40,11 @@ pub mod time;
 
 pub use action::{Action, Outcome, Plan, Report, Step, Target};
 pub use answer::{Answer, PodBody};
+pub use change::Change;
 pub use ending::Ending;
 pub use name::Ordinal;
 pub use question::{Question, questions};
-pub use reason::{Change, Reason, Severity};
+pub use reason::{Reason, Severity};
 pub use record::Record;
 pub use seen::{Claim, Drain, Holder, Seat, Seen, Set, View};
 pub use settings::Settings;
