@@ -57,7 +57,8 @@ pub fn run(command: OperatorCommand) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let refused = error.downcast_ref::<Refusal>().map(Refusal::code);
-            let prefix = refused.map_or("error".to_owned(), |code| format!("refused, {code}"));
+            let prefix =
+                refused.map_or_else(|| "error".to_owned(), |code| format!("refused, {code}"));
             // Where nobody can be told, the exit code says it.
             let _ = writeln!(std::io::stderr(), "{prefix}: {error:#}");
             ExitCode::FAILURE

@@ -62,13 +62,14 @@ fn fit(case: &Case<'_>, settings: &Settings) -> Result<(), Refusal> {
     if seat.claims.is_empty() {
         return Err(Refusal::NoClaims(*ordinal));
     }
-    let lasting = |reason: &Reason| match reason {
-        Reason::Paused | Reason::ScaledToZero | Reason::Held { .. } => false,
-        reason => reason.ends_at().is_none(),
+    // A person may enrol now what is to be drained later.
+    let passes = |reason: &Reason| {
+        let rests = matches!(reason, Reason::Paused | Reason::ScaledToZero | Reason::Held { .. });
+        rests || reason.ends_at().is_some()
     };
     let enrolled = enrolled(seat);
     let unfit = safety::no_render(&seen.set, settings, *ordinal, &enrolled, case.scene.now);
-    match unfit.filter(lasting) {
+    match unfit.filter(|reason| !passes(reason)) {
         Some(reason) => Err(Refusal::Because(reason)),
         None => claims_fit(&seen.set, &enrolled),
     }
