@@ -112,7 +112,7 @@ fn request(of: Of<'_>, action: &Action) -> (String, Built) {
         }
         Action::LetGo(set) => {
             let free = json!({ "$deleteFromPrimitiveList/finalizers": [marks::HOLD] });
-            (format!("letting go of set {ns}/{}", set.name), patch_set(ns, set, free))
+            (format!("letting go of set {ns}/{}", set.name), let_go(ns, set, free))
         }
         Action::Touch => (format!("touching set {ns}/{}", of.set), touch(of)),
     }
@@ -164,6 +164,15 @@ fn patch_claim(ns: &str, claim: &Target, metadata: Value) -> Built {
 
 fn patch_pod(ns: &str, pod: &Target, metadata: Value) -> Built {
     patch(&pod_path(ns, &pod.name), pod, metadata)
+}
+
+/// By UID alone: the garbage collector takes its own finalizer off a set that was deleted with its pods left behind, and what it was asked to do
+/// cannot be seen any more then. A set that is let go too late or too often loses no data, since its claims are anchored.
+fn let_go(ns: &str, set: &Target, mut metadata: Value) -> Built {
+    metadata["uid"] = json!(set.uid);
+    let path = format!("/apis/apps/v1/namespaces/{ns}/statefulsets/{}/status?{MANAGER}", set.name);
+    let body = json!({ "metadata": metadata }).to_string();
+    send(Method::PATCH, &path, "application/strategic-merge-patch+json", body)
 }
 
 /// The status subresource takes finalizers too, and the right to it cannot change what the set is.

@@ -133,6 +133,10 @@ impl Pass<'_> {
         if let Some(reason) = self.deleted_by_a_person() {
             return Outlook::waits(reason);
         }
+        // Of a set that departs, an ordinal without claims is through.
+        if self.seen.set.departs() && self.seat.claims.is_empty() {
+            return Outlook::default();
+        }
         let all_go = self.seat.claims.values().all(Claim::is_terminating);
         if all_go && matches!(reason, Reason::ClaimTerminating { .. }) {
             return self.lingering();

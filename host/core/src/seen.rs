@@ -302,6 +302,12 @@ impl Set {
         }
     }
 
+    /// Whether the other ordinal stays while this one is drained: it is wanted, or its turn comes later in a set that departs.
+    #[must_use]
+    pub fn keeps_beside(&self, ordinal: Ordinal, other: Ordinal) -> bool {
+        self.wants(other) || (self.departs() && self.start <= other.0 && other < ordinal)
+    }
+
     /// Whether its claims are to be anchored: Kubernetes would delete them before they are drained, or the set says what becomes of them.
     #[must_use]
     pub fn anchors(&self) -> bool {

@@ -5,12 +5,14 @@ mod world;
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Action, Answer, Drain, Ending, Holder, Ordinal, Reason, Record, Seat, Seen, View,
+    Action, Answer, Drain, Ending, Holder, Ordinal, Reason, Record, Seat, Seen, Set, Settings,
+    View,
     check::check,
     plan::plan,
     proof::Proof,
     safety,
     seen::{Deletion, Life, Stewardship},
+    settings::OnSetDeleted,
 };
 
 const TWO: Ordinal = Ordinal(2);
@@ -127,4 +129,19 @@ fn a_passage_begins_with_its_first_attempt_under_the_members_name() {
     assert_eq!(record.attempt, 1);
     assert!(record.is_of(&seen.set));
     assert_eq!(seen.set.member(TWO), "web-2");
+}
+
+#[test]
+fn in_a_set_that_departs_the_members_below_stay_until_their_turn() {
+    let mut set = world::seen().set;
+    let stays = |set: &Set| [0, 1, 2, 3].map(|other| set.keeps_beside(TWO, Ordinal(other)));
+    assert_eq!(stays(&set), [true, true, false, false]);
+    set.life = Life::Terminating;
+    assert_eq!(stays(&set), [false; 4]);
+    set.held = true;
+    let on_set_deleted = OnSetDeleted::Drain;
+    set.stewardship = Stewardship::Ours(Settings { on_set_deleted, ..world::settings() });
+    assert_eq!(stays(&set), [true, true, false, false]);
+    (set.start, set.replicas) = (1, 4);
+    assert_eq!(stays(&set), [false, true, false, false]);
 }

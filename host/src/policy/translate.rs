@@ -135,7 +135,8 @@ fn claims(sight: &Sight, claims: &BTreeMap<String, tidegate_core::Claim>) -> Vec
 fn peers(sight: &Sight, ordinal: Ordinal) -> Vec<wit::Peer> {
     let set = &sight.seen.set;
     let others = sight.seen.seats.iter().filter(|(other, seat)| {
-        **other != ordinal && (set.wants(**other) || seat.holder != Holder::Nobody)
+        let stays = set.keeps_beside(ordinal, **other);
+        **other != ordinal && (stays || seat.holder != Holder::Nobody)
     });
     others
         .map(|(other, seat)| {
@@ -144,7 +145,7 @@ fn peers(sight: &Sight, ordinal: Ordinal) -> Vec<wit::Peer> {
             wit::Peer {
                 ordinal: other.0,
                 name: set.member(*other),
-                stays: set.wants(*other),
+                stays: set.keeps_beside(ordinal, *other),
                 holder: match &seat.holder {
                     Holder::Member(_) => wit::Holder::Member,
                     Holder::Drain(_) => wit::Holder::DrainPod,

@@ -15,6 +15,7 @@ mod claims;
 #[path = "../policy/components.rs"]
 mod components;
 mod containers;
+mod departure;
 mod diagnosis;
 mod dry_run;
 mod examples;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         examples::TESTS,
         ranges::TESTS,
         anchoring::TESTS,
+        departure::TESTS,
         settings::TESTS,
         renewal::TESTS,
         claims::TESTS,
