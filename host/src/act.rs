@@ -33,8 +33,7 @@ pub struct Of<'a> {
 /// Where the API server refuses it, because the object is not the one or not as it was judged, or does not answer.
 pub async fn act(cluster: &Cluster, of: Of<'_>, action: &Action) -> Result<(), Error> {
     let (what, request) = request(of, action);
-    let request = request.map_err(|error| Error::Malformed(format!("{what}: {error}")))?;
-    cluster.write(what, request).await.map(|_| ())
+    write(cluster, what, request).await
 }
 
 /// What a write is, in words.
@@ -55,7 +54,10 @@ pub async fn free_set(
 ) -> Result<(), Error> {
     let what = format!("taking finalizers off set {namespace}/{}", set.name);
     let free = json!({ "$deleteFromPrimitiveList/finalizers": finalizers });
-    let request = patch_set(namespace, set, free);
+    write(cluster, what, patch(&status_path(namespace, &set.name), set, free)).await
+}
+
+async fn write(cluster: &Cluster, what: String, request: Built) -> Result<(), Error> {
     let request = request.map_err(|error| Error::Malformed(format!("{what}: {error}")))?;
     cluster.write(what, request).await.map(|_| ())
 }
@@ -108,7 +110,10 @@ fn request(of: Of<'_>, action: &Action) -> (String, Built) {
         }
         Action::Hold(set) => {
             let hold = json!({ "finalizers": [marks::HOLD] });
-            (format!("holding set {ns}/{}", set.name), patch_set(ns, set, hold))
+            (
+                format!("holding set {ns}/{}", set.name),
+                patch(&status_path(ns, &set.name), set, hold),
+            )
         }
         Action::LetGo(set) => {
             let free = json!({ "$deleteFromPrimitiveList/finalizers": [marks::HOLD] });
@@ -149,13 +154,10 @@ fn delete_pod(ns: &str, pod: &Target) -> Built {
     send(Method::DELETE, &pod_path(ns, &pod.name), "application/json", body.to_string())
 }
 
-/// The status subresource takes an annotation too, and the right to it cannot change what the set is.
+/// By UID alone: whatever version the set has, its controller is to look.
 fn touch(of: Of<'_>) -> Built {
-    let Of { namespace, set, set_uid, stamp } = of;
-    let path = format!("/apis/apps/v1/namespaces/{namespace}/statefulsets/{set}/status?{MANAGER}");
-    let metadata = json!({ "uid": set_uid, "annotations": { settings::TOUCHED: stamp } });
-    let body = json!({ "metadata": metadata }).to_string();
-    send(Method::PATCH, &path, "application/merge-patch+json", body)
+    let note = json!({ "uid": of.set_uid, "annotations": { settings::TOUCHED: of.stamp } });
+    merge(&status_path(of.namespace, of.set), note)
 }
 
 fn patch_claim(ns: &str, claim: &Target, metadata: Value) -> Built {
@@ -167,31 +169,23 @@ fn patch_pod(ns: &str, pod: &Target, metadata: Value) -> Built {
 }
 
 /// By UID alone: the garbage collector takes its own finalizer off a set that was deleted with its pods left behind, and what it was asked to do
-/// cannot be seen any more then. A set that is let go too late or too often loses no data, since its claims are anchored.
+/// cannot be seen any more then. A set that is let go too late is held again while it lives, and its anchored claims outlive it.
 fn let_go(ns: &str, set: &Target, mut metadata: Value) -> Built {
     metadata["uid"] = json!(set.uid);
-    let path = format!("/apis/apps/v1/namespaces/{ns}/statefulsets/{}/status?{MANAGER}", set.name);
-    let body = json!({ "metadata": metadata }).to_string();
-    send(Method::PATCH, &path, "application/strategic-merge-patch+json", body)
-}
-
-/// The status subresource takes finalizers too, and the right to it cannot change what the set is.
-fn patch_set(ns: &str, set: &Target, metadata: Value) -> Built {
-    let path = format!("/apis/apps/v1/namespaces/{ns}/statefulsets/{}/status", set.name);
-    patch(&path, set, metadata)
+    merge(&status_path(ns, &set.name), metadata)
 }
 
 /// A finalizer is merged by its whole list, which the resourceVersion pins to the list that was seen.
 fn patch(path: &str, target: &Target, mut metadata: Value) -> Built {
     metadata["uid"] = json!(target.uid);
     metadata["resourceVersion"] = json!(target.resource_version);
+    merge(path, metadata)
+}
+
+fn merge(path: &str, metadata: Value) -> Built {
     let body = json!({ "metadata": metadata }).to_string();
-    send(
-        Method::PATCH,
-        &format!("{path}?{MANAGER}"),
-        "application/strategic-merge-patch+json",
-        body,
-    )
+    let path = format!("{path}?{MANAGER}");
+    send(Method::PATCH, &path, "application/strategic-merge-patch+json", body)
 }
 
 fn unseal(ns: &str, pod: &Target, outcome: Outcome) -> Built {
@@ -225,6 +219,11 @@ fn delete_claim(ns: &str, claim: &Condemned) -> Built {
 
 fn claim_path(namespace: &str, name: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}")
+}
+
+/// The status subresource takes annotations and finalizers too, and the right to it cannot change what the set is.
+fn status_path(namespace: &str, set: &str) -> String {
+    format!("/apis/apps/v1/namespaces/{namespace}/statefulsets/{set}/status")
 }
 
 fn pod_path(namespace: &str, name: &str) -> String {

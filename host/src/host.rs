@@ -5,10 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::Store};
 use serde_json::Value;
-use tidegate_core::{
-    Ordinal, Seen, TimeMs, View, name,
-    seen::{Anchorage, Life},
-};
+use tidegate_core::{Ordinal, Seen, TimeMs, View, name, seen::Life};
 
 use crate::{
     clock,
@@ -199,7 +196,7 @@ impl Host {
 /// UID of before would be deleted by the garbage collector.
 fn anchors_any(seen: &Seen) -> bool {
     let mut claims = seen.seats.values().flat_map(|seat| seat.claims.values());
-    seen.set.anchors() && claims.any(|claim| claim.anchorage == Anchorage::Loose)
+    claims.any(|claim| seen.set.lacks_anchor(claim))
 }
 
 /// A set that is gone, as far as the marks of its drain pod tell. It wants no ordinal and names no policy.

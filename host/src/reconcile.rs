@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kube::Resource;
 use tidegate_core::{
-    Ordinal, Plan, Question, Seen, Step, TimeMs, check::check, plan::plan, questions,
+    Ordinal, Plan, Question, Seat, Seen, Step, TimeMs, check::check, plan::plan, questions,
 };
 
 use crate::{
@@ -47,7 +47,7 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
         ask::fetch(&host, &glance).await;
     }
     // A seal is all that a claim's deletion can follow.
-    let is_sealed = |seat: &tidegate_core::Seat| seat.drain().is_some_and(|drain| drain.sealed);
+    let is_sealed = |seat: &Seat| seat.drain().is_some_and(|drain| drain.sealed);
     let any_sealed = glance.seats.values().any(is_sealed);
     let order = if any_sealed { Order::ClaimsFirst } else { Order::AtOnce };
     match pass(&host, Subject::Set(&set), order).await? {

@@ -17,8 +17,7 @@ pub fn no_render(
     now: TimeMs,
 ) -> Option<Reason> {
     unwanted_by_the_set(set, settings, ordinal)
-        .or_else(|| claims_unfit(set, seat))
-        .or_else(|| in_use(seat).map(|pods| Reason::ClaimInUse { pods }))
+        .or_else(|| unfit(set, seat))
         .or_else(|| seat.kept.clone().map(|reason| Reason::PolicyKeeps { reason }))
         .or_else(|| too_early(set, settings, seat, now))
 }
@@ -29,6 +28,12 @@ pub fn no_departure(set: &Set, settings: &Settings, seat: &Seat) -> Option<Reaso
     if settings.activity == Activity::Paused {
         return Some(Reason::Paused);
     }
+    unfit(set, seat)
+}
+
+/// Why these claims cannot be drained, whatever the set wants and whenever it is.
+#[must_use]
+pub fn unfit(set: &Set, seat: &Seat) -> Option<Reason> {
     claims_unfit(set, seat).or_else(|| in_use(seat).map(|pods| Reason::ClaimInUse { pods }))
 }
 

@@ -320,6 +320,12 @@ impl Set {
         }
     }
 
+    /// Whether this claim is to be anchored, and is not.
+    #[must_use]
+    pub fn lacks_anchor(&self, claim: &Claim) -> bool {
+        self.anchors() && claim.anchorage == Anchorage::Loose
+    }
+
     /// The name of the member of that ordinal.
     #[must_use]
     pub fn member(&self, ordinal: Ordinal) -> String {

@@ -2,8 +2,8 @@
 
 use kube::ResourceExt;
 use tidegate_core::{
-    Action, Claim, Reason, Seat, Seen, Set, Settings, Step, TimeMs, name, safety,
-    seen::{Anchorage, Binding, Enrolment, Holder, Life},
+    Action, Claim, Reason, Seat, Seen, Settings, Step, TimeMs, name, safety,
+    seen::{Enrolment, Holder, Life},
 };
 
 use super::{
@@ -68,31 +68,12 @@ fn fit(case: &Case<'_>, settings: &Settings) -> Result<(), Refusal> {
         rests || reason.ends_at().is_some()
     };
     let enrolled = enrolled(seat);
-    let unfit = safety::no_render(&seen.set, settings, *ordinal, &enrolled, case.scene.now);
-    match unfit.filter(|reason| !passes(reason)) {
+    let waits = safety::no_render(&seen.set, settings, *ordinal, &enrolled, case.scene.now);
+    let lasts = waits.filter(|reason| !passes(reason));
+    // A reason that passes hides what is wrong with the claims.
+    match lasts.or_else(|| safety::unfit(&seen.set, &enrolled)) {
         Some(reason) => Err(Refusal::Because(reason)),
-        None => claims_fit(&seen.set, &enrolled),
-    }
-}
-
-/// The same of the claims, which a reason that passes would hide.
-fn claims_fit(set: &Set, seat: &Seat) -> Result<(), Refusal> {
-    if let Some(template) = set.templates.iter().find(|name| !seat.claims.contains_key(*name)) {
-        return Err(Refusal::Because(Reason::ClaimMissing { template: template.clone() }));
-    }
-    for claim in seat.claims.values() {
-        let name = claim.name.clone();
-        if claim.is_terminating() {
-            return Err(Refusal::Because(Reason::ClaimTerminating { claim: name }));
-        }
-        if claim.binding != Binding::Bound {
-            return Err(Refusal::Because(Reason::NotBound { claim: name }));
-        }
-    }
-    if seat.other_users.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::Because(Reason::ClaimInUse { pods: seat.other_users.clone() }))
+        None => Ok(()),
     }
 }
 
@@ -119,8 +100,7 @@ fn may_name(set: &SetObject, claim: &str) -> bool {
 }
 
 fn enrol(seen: &Seen, claim: &Claim, namespace_uid: Option<&str>) -> Result<Step, Refusal> {
-    let loose = seen.set.anchors() && claim.anchorage == Anchorage::Loose;
-    let anchor = if loose {
+    let anchor = if seen.set.lacks_anchor(claim) {
         let missing = || Reason::Unknown { what: "the namespace's UID".to_owned() };
         Some(namespace_uid.ok_or_else(|| Refusal::Because(missing()))?.to_owned())
     } else {

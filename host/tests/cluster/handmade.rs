@@ -10,6 +10,18 @@ const TEMPLATE_AT: usize = 1024;
 
 /// The policy that renders this template, as a component.
 pub(crate) fn renders(template: &Value) -> Vec<u8> {
+    let Rendering { render, items } = rendering(template);
+    Guest { render: &render, items: &items, reason: "drained", ..Guest::default() }.component()
+}
+
+/// What a policy needs to render one template, for a [`Guest`].
+pub(crate) struct Rendering {
+    pub(crate) render: String,
+    pub(crate) items: String,
+}
+
+/// Answers `pod` with this template.
+pub(crate) fn rendering(template: &Value) -> Rendering {
     let text = template.to_string();
     let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     let items = format!("(data (i32.const {TEMPLATE_AT}) \"{bytes}\")");
@@ -25,7 +37,7 @@ pub(crate) fn renders(template: &Value) -> Vec<u8> {
          (i32.const 0)",
         text.len()
     );
-    Guest { render: &render, items: &items, reason: "drained", ..Guest::default() }.component()
+    Rendering { render, items }
 }
 
 /// A template with one container of this name that mounts these volumes and waits at the [`gate`] of the first.

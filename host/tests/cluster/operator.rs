@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::components::Guest;
+use crate::handmade::{Rendering, rendering};
 use crate::obstacle::{Forbidden, Obstacle};
 use crate::site::{Site, gate, same_claim};
 use crate::store::Store;
@@ -231,28 +232,15 @@ fn stops_every_drain() -> Vec<u8> {
                 "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
             }],
         },
-    })
-    .to_string();
-    let data = format!("(data (i32.const 1024) \"{}\")", template.replace('"', "\\\""));
-    // Discriminant `pod`; the template; no traffic, nothing to discard, no state.
-    let render = format!(
-        "(i32.store8 (i32.const 0) (i32.const 0))
-         (i32.store (i32.const 8) (i32.const 1024))
-         (i32.store (i32.const 12) (i32.const {}))
-         (i32.store8 (i32.const 16) (i32.const 0))
-         (i32.store (i32.const 20) (i32.const 0))
-         (i32.store (i32.const 24) (i32.const 0))
-         (i32.store8 (i32.const 28) (i32.const 0))
-         (i32.const 0)",
-        template.len()
-    );
+    });
+    let Rendering { render, items } = rendering(&template);
     let judge = "
         (i32.store8 (i32.const 0) (i32.const 4))
         (i32.store (i32.const 8) (i32.const 64))
         (i32.store (i32.const 12) (global.get $reason_bytes))
         (i32.const 0)";
     let reason = "the receiver is full";
-    Guest { render: &render, items: &data, judge, reason, ..Guest::default() }.component()
+    Guest { render: &render, items: &items, judge, reason, ..Guest::default() }.component()
 }
 
 impl Site<'_> {

@@ -267,17 +267,7 @@ fn make_member(world: &mut World, rules: &Rules, seat: Seat) {
         own(claim, owner_set, None);
     }
     place.back_off = BackOff::None;
-    place.pod = Some(Pod {
-        uid,
-        version: uid,
-        kind: Kind::Member { set },
-        phase: Phase::Unscheduled,
-        terminating: false,
-        disrupted: false,
-        sealed: false,
-        given_back: false,
-        drained: None,
-    });
+    place.pod = Some(Pod::created(uid, Kind::Member { set }));
 }
 
 /// What a person's deletion does to the controller's patience is not for the hosts to mend.

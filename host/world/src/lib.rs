@@ -131,17 +131,8 @@ impl Rules {
             truth: Truth { content: Content::Data, ..Truth::default() },
             ..people::bare_claim(1)
         };
-        let member = Pod {
-            uid: 1,
-            version: 1,
-            kind: Kind::Member { set: FIRST_SET },
-            phase: Phase::Running,
-            terminating: false,
-            disrupted: false,
-            sealed: false,
-            given_back: false,
-            drained: None,
-        };
+        let member =
+            Pod { phase: Phase::Running, ..Pod::created(1, Kind::Member { set: FIRST_SET }) };
         let place = |seat: usize| {
             let is_there = seat < self.ordinals;
             let claims = std::array::from_fn::<_, CLAIMS_MAX, _>(|template| {

@@ -313,6 +313,22 @@ impl World {
 }
 
 impl Pod {
+    /// One that was just created: no node has taken it.
+    #[must_use]
+    pub fn created(uid: u8, kind: Kind) -> Self {
+        Self {
+            uid,
+            version: uid,
+            kind,
+            phase: Phase::Unscheduled,
+            terminating: false,
+            disrupted: false,
+            sealed: false,
+            given_back: false,
+            drained: None,
+        }
+    }
+
     /// The marks, if it is a drain pod.
     #[must_use]
     pub const fn marks(&self) -> Option<&Marks> {

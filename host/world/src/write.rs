@@ -4,7 +4,7 @@ use crate::{
     harm::Harm,
     objects::{
         BackOff, CLAIMS_MAX, Claim, Content, Culprit, Deletion, Kind, Marks, Moment, Note,
-        ORDINALS_MAX, Phase, Pod, Seat, SetObject, World,
+        ORDINALS_MAX, Pod, Seat, SetObject, World,
     },
     people::forget_failures,
     sabotage::Sabotage,
@@ -268,17 +268,7 @@ fn create_pod(world: &mut World, seat: Seat, marks: &Marks) -> Result<(), Refusa
     if place.pod.is_some() {
         return Err(Refusal::Conflict);
     }
-    place.pod = Some(Pod {
-        uid,
-        version: uid,
-        kind: Kind::Drain(marks.clone()),
-        phase: Phase::Unscheduled,
-        terminating: false,
-        disrupted: false,
-        sealed: false,
-        given_back: false,
-        drained: None,
-    });
+    place.pod = Some(Pod::created(uid, Kind::Drain(marks.clone())));
     Ok(())
 }
 

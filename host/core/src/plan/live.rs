@@ -91,20 +91,16 @@ impl Pass<'_> {
     /// Whether the claim is to be labelled or anchored. One of another set is enrolled anew only where that set is known to be gone.
     fn is_due(&self, claim: &Claim) -> bool {
         let may = match &claim.enrolment {
-            Enrolment::Here => self.is_to_anchor(claim),
+            Enrolment::Here => self.seen.set.lacks_anchor(claim),
             Enrolment::Nowhere => true,
             Enrolment::Elsewhere { uid: _, lives } => *lives == Some(Life::Gone),
         };
         may && !claim.is_terminating()
     }
 
-    fn is_to_anchor(&self, claim: &Claim) -> bool {
-        self.seen.set.anchors() && claim.anchorage == Anchorage::Loose
-    }
-
     fn enrol(&self, claim: &Claim) -> Step {
         let namespace_uid = self.seen.set.namespace_uid.clone();
-        let anchor = namespace_uid.filter(|_| self.is_to_anchor(claim));
+        let anchor = namespace_uid.filter(|_| self.seen.set.lacks_anchor(claim));
         let change = if anchor.is_some() { Change::Anchored } else { Change::Enrolled };
         step(Action::Enrol { claim: claim.into(), anchor }, change)
     }
