@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::{Record, TimeMs, record::Hold};
+use tidegate_core::{Noted, Record, TimeMs, record::Hold};
 
 /// The label with the set's UID, on enrolled claims and on drain pods.
 pub const SET_UID: &str = "tidegate.dev/set-uid";
@@ -75,6 +75,12 @@ pub struct Containers {
     pub sidecar: Vec<String>,
 }
 
+/// What every version has, and nothing else of it.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RecordJson {
@@ -114,13 +120,9 @@ impl Marks {
     /// # Errors
     /// Why it is not ours, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let marks: Self =
-            serde_json::from_str(text).map_err(|error| format!("annotation {DRAIN}: {error}"))?;
-        if marks.version == VERSION {
-            Ok(marks)
-        } else {
-            Err(format!("annotation {DRAIN}: version {} is not known", marks.version))
-        }
+        let read = version(text)
+            .and_then(|()| serde_json::from_str(text).map_err(|error| error.to_string()));
+        read.map_err(|why| format!("annotation {DRAIN}: {why}"))
     }
 }
 
@@ -142,12 +144,26 @@ pub fn record_to_json(record: &Record) -> String {
     serde_json::json!(json).to_string()
 }
 
-/// Reads a record. One that is broken or of another version is no record: the passage begins with its first attempt, which loses a
-/// back-off and the policy's state, but no data.
+/// Reads what stands where the record is kept. The version is read before anything else, so that a record of a version to come is called that,
+/// whatever it holds.
 #[must_use]
-pub fn record_from_json(text: &str) -> Option<Record> {
+pub fn noted_from_json(text: &str) -> Noted {
+    let read = version(text).and_then(|()| record_from_json(text));
+    match read {
+        Ok(record) => Noted::Record(record),
+        Err(why) => Noted::Unreadable { why },
+    }
+}
+
+/// That it was written in the version that this host writes.
+fn version(text: &str) -> Result<(), String> {
+    let Versioned { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if version == VERSION { Ok(()) } else { Err(format!("version {version} is not known")) }
+}
+
+fn record_from_json(text: &str) -> Result<Record, String> {
     let RecordJson {
-        version,
+        version: _,
         set_uid,
         generation,
         attempt,
@@ -155,24 +171,18 @@ pub fn record_from_json(text: &str) -> Option<Record> {
         state,
         state_at_ms,
         hold,
-    } = serde_json::from_str(text).ok()?;
+    } = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let hold = match hold {
         None => None,
         Some(HoldJson { why, settings }) => {
-            Some(Hold { why, settings: u64::from_str_radix(&settings, 16).ok()? })
+            let settings = u64::from_str_radix(&settings, 16)
+                .map_err(|error| format!("hold.settings {settings:?}: {error}"))?;
+            Some(Hold { why, settings })
         }
     };
     let not_before = not_before_ms.map(TimeMs);
     let state_at = state_at_ms.map(TimeMs);
-    (version == VERSION).then_some(Record {
-        set_uid,
-        generation,
-        attempt,
-        not_before,
-        state,
-        state_at,
-        hold,
-    })
+    Ok(Record { set_uid, generation, attempt, not_before, state, state_at, hold })
 }
 
 #[cfg(test)]
@@ -190,14 +200,26 @@ mod tests {
             state_at: Some(TimeMs(4)),
             hold: Some(Hold { why: "cancelled".into(), settings: u64::MAX }),
         };
-        assert_eq!(record_from_json(&record_to_json(&record)), Some(record));
+        assert_eq!(noted_from_json(&record_to_json(&record)), Noted::Record(record));
     }
 
     #[test]
-    fn what_is_broken_or_of_another_version_is_no_record() {
-        let next = r#"{"version":2,"setUid":"u","generation":1,"attempt":1}"#;
-        for text in ["", "{}", "null", "[1]", next] {
-            assert_eq!(record_from_json(text), None, "{text}");
+    fn what_is_broken_or_of_another_version_is_not_read_and_says_why() {
+        let next = r#"{"version":2,"passage":{"set":"u"}}"#;
+        let more = r#"{"version":1,"setUid":"u","generation":1,"attempt":1,"more":1}"#;
+        let hold = r#"{"version":1,"setUid":"u","generation":1,"attempt":1,"hold":{"why":"","settings":"x"}}"#;
+        for (text, words) in [
+            ("", "EOF"),
+            ("{}", "missing field `version`"),
+            ("null", "expected"),
+            (next, "version 2 is not known"),
+            (more, "unknown field `more`"),
+            (hold, "hold.settings"),
+        ] {
+            match noted_from_json(text) {
+                Noted::Unreadable { why } => assert!(why.contains(words), "{text}: {why}"),
+                read @ (Noted::Nothing | Noted::Record(_)) => panic!("{text}: {read:?}"),
+            }
         }
     }
 }

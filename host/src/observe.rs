@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::ResourceExt as _;
 use tidegate_core::{
-    Claim, Drain, Holder, Ordinal, Record, Seat, Seen, Set, TimeMs, View, ending,
+    Claim, Drain, Holder, Noted, Ordinal, Seat, Seen, Set, TimeMs, View, ending,
     ending::{Container, Kind, Phase, PodFacts, State},
     name,
     seen::{
@@ -52,7 +52,7 @@ pub fn observe(objects: &Objects<'_>, view: View) -> Result<Seen, Error> {
             let seat = seats.entry(ordinal).or_default();
             // The first template's claim owns the drain pods, and bears the record.
             if set.templates.first() == Some(template) {
-                seat.record = record(&claim.metadata);
+                seat.noted = noted(&claim.metadata);
             }
             seat.claims.insert(template.clone(), self::claim(claim, &set, objects));
         }
@@ -202,8 +202,11 @@ fn stewardship(meta: &ObjectMeta, management: PodManagement) -> Stewardship {
     }
 }
 
-fn record(meta: &ObjectMeta) -> Option<Record> {
-    marks::record_from_json(meta.annotations.as_ref()?.get(marks::RECORD)?)
+fn noted(meta: &ObjectMeta) -> Noted {
+    match meta.annotations.as_ref().and_then(|annotations| annotations.get(marks::RECORD)) {
+        Some(text) => marks::noted_from_json(text),
+        None => Noted::Nothing,
+    }
 }
 
 fn claim(object: &ClaimObject, set: &Set, objects: &Objects<'_>) -> Claim {

@@ -92,6 +92,7 @@ fn rules(
             let rules = vec![
                 ("the record is for this set", record.set_uid == seen.set.uid),
                 ("the claim was seen in this version", sees_claim(seat, claim)),
+                ("what it replaces was understood", is_understood(seat)),
             ];
             ("noting a record", rules)
         }
@@ -252,6 +253,7 @@ fn create(
         ("no other pod uses the claims", seat.other_users.is_empty()),
         ("every claim is enrolled here, bound and not deleted", fit && !seat.claims.is_empty()),
         ("the pod's marks name these very claims", same),
+        ("what is noted was understood", is_understood(seat)),
     ]
 }
 
@@ -268,6 +270,7 @@ fn seal(seen: &Seen, seat: &Seat, answer: Option<&Answer>, target: &Target) -> R
         ("the pod is not being deleted", again || drain.is_some_and(|pod| !pod.terminating)),
         ("the set is ours and not paused", again || is_active(seen)),
         ("no other pod uses the claims", again || seat.other_users.is_empty()),
+        ("what is noted was understood", again || is_understood(seat)),
     ]
 }
 
@@ -289,6 +292,7 @@ fn delete_claim(seen: &Seen, seat: &Seat, answer: Option<&Answer>, condemned: &C
         ("the drain pod is sealed", pod.is_some_and(|pod| pod.sealed)),
         ("the seal is not given back", pod.is_some_and(|pod| !pod.giving_back)),
         ("the set is ours and not paused, or the deletion has begun", begun || is_active(seen)),
+        ("what is noted was understood, or the deletion has begun", begun || is_understood(seat)),
         ("the drain pod ended by itself", pod.is_some_and(|pod| pod.ending == Ending::ByItself)),
         ("the drain pod mounted this very claim", mounted),
         ("the policy says complete", matches!(answer, Some(Answer::Complete(_)))),
@@ -374,6 +378,10 @@ fn is_live(seen: &Seen, ordinal: Ordinal) -> bool {
     let start = u64::from(seen.set.start);
     let end = start.saturating_add(u64::from(seen.set.replicas));
     seen.set.life == Life::Lives && start <= number && number < end
+}
+
+fn is_understood(seat: &Seat) -> bool {
+    seat.noted.unreadable().is_none()
 }
 
 fn is_active(seen: &Seen) -> bool {

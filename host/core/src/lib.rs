@@ -45,7 +45,7 @@ pub use ending::Ending;
 pub use name::Ordinal;
 pub use question::{Question, questions};
 pub use reason::{Reason, Severity};
-pub use record::Record;
+pub use record::{Noted, Record};
 pub use seen::{Claim, Drain, Holder, Seat, Seen, Set, View};
 pub use settings::Settings;
 pub use stage::Stage;

@@ -31,7 +31,9 @@ pub fn questions(seen: &Seen, now: TimeMs) -> Vec<Question> {
     for (ordinal, seat) in seen.seats.iter().rev() {
         match stage(seen, *ordinal, seat, now) {
             Stage::Ripe if has_room => questions.push(Question::Render(*ordinal)),
-            Stage::Draining(_) if ours => questions.push(Question::Judge(*ordinal)),
+            Stage::Draining(_) if ours && seat.noted.unreadable().is_none() => {
+                questions.push(Question::Judge(*ordinal));
+            }
             Stage::Sealed(drain) if ours || seat.has_begun_to_go(drain) => {
                 questions.push(Question::Judge(*ordinal));
             }

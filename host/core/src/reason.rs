@@ -55,6 +55,13 @@ pub enum Reason {
         /// The other set's UID.
         uid: String,
     },
+    /// What is noted on a claim is no record that this host can read.
+    RecordUnreadable {
+        /// The claim's name.
+        claim: String,
+        /// Why it cannot be read.
+        why: String,
+    },
     /// A claim has no volume.
     NotBound {
         /// The claim's name.
@@ -206,6 +213,7 @@ impl Reason {
             Self::ClaimMissing { .. } => "ClaimMissing",
             Self::NotEnrolled { .. } => "NotEnrolled",
             Self::EnrolledElsewhere { .. } => "EnrolledElsewhere",
+            Self::RecordUnreadable { .. } => "RecordUnreadable",
             Self::NotBound { .. } => "NotBound",
             Self::ClaimTerminating { .. } => "ClaimTerminating",
             Self::ClaimLingers { .. } => "ClaimLingers",
@@ -287,6 +295,7 @@ impl Reason {
             | Self::ClaimMissing { .. }
             | Self::NotEnrolled { .. }
             | Self::EnrolledElsewhere { .. }
+            | Self::RecordUnreadable { .. }
             | Self::NotBound { .. }
             | Self::ClaimTerminating { .. }
             | Self::ClaimLingers { .. }
@@ -350,6 +359,10 @@ impl fmt::Display for Reason {
                     "claim {claim} is enrolled for the set with UID {uid}: it is not touched; once that set is gone, `tidegate adopt` enrols it here"
                 )
             }
+            Self::RecordUnreadable { claim, why } => write!(
+                f,
+                "annotation tidegate.dev/record of claim {claim} cannot be read ({why}): nothing is drained and nothing deleted until the version that wrote it runs again, or you take the annotation off, which lets the drain begin anew"
+            ),
             Self::NotBound { claim } => write!(
                 f,
                 "claim {claim} has no volume: it was never bound, or its volume has gone, so there is nothing to drain; bring the volume back, or delete the claim yourself if it is not wanted"

@@ -21,6 +21,21 @@ pub struct Record {
     pub hold: Option<Hold>,
 }
 
+/// What stands on the owning claim where the record is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Noted {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A record.
+    Record(Record),
+    /// Something that is no record that this host can read: it is broken, or a later version wrote it. What it says of the passage is not known.
+    Unreadable {
+        /// Why it cannot be read.
+        why: String,
+    },
+}
+
 /// A rest until something changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
@@ -28,6 +43,26 @@ pub struct Hold {
     pub why: String,
     /// The [`crate::Settings::fingerprint`] that it holds for.
     pub settings: u64,
+}
+
+impl Noted {
+    /// The record, where there is one that can be read.
+    #[must_use]
+    pub const fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Nothing | Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// Why what stands there cannot be read.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable { why } => Some(why),
+            Self::Nothing | Self::Record(_) => None,
+        }
+    }
 }
 
 impl Record {

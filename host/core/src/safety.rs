@@ -34,7 +34,9 @@ pub fn no_departure(set: &Set, settings: &Settings, seat: &Seat) -> Option<Reaso
 /// Why these claims cannot be drained, whatever the set wants and whenever it is.
 #[must_use]
 pub fn unfit(set: &Set, seat: &Seat) -> Option<Reason> {
-    claims_unfit(set, seat).or_else(|| in_use(seat).map(|pods| Reason::ClaimInUse { pods }))
+    claims_unfit(set, seat)
+        .or_else(|| not_understood(set, seat))
+        .or_else(|| in_use(seat).map(|pods| Reason::ClaimInUse { pods }))
 }
 
 /// Why this drain pod is not deleted by the host.
@@ -78,6 +80,15 @@ pub fn no_seal(settings: &Settings, seat: &Seat, drain: &Drain) -> Option<Reason
     in_use(seat).map(|pods| Reason::InUseAtTheEnd { pods })
 }
 
+/// Why what was noted on the owning claim cannot be followed, and so is not written over either.
+#[must_use]
+pub fn not_understood(set: &Set, seat: &Seat) -> Option<Reason> {
+    let why = seat.noted.unreadable()?.to_owned();
+    let template = set.templates.first().map_or("", String::as_str);
+    let claim = seat.claims.get(template).map_or(template, |owner| owner.name.as_str()).to_owned();
+    Some(Reason::RecordUnreadable { claim, why })
+}
+
 /// Why the claims under this seal are not deleted although the policy says complete.
 ///
 /// A passage that has begun to delete can only go on, whatever the annotations say since: a pause must not leave an ordinal half deleted.
@@ -97,6 +108,9 @@ pub fn no_claim_delete(set: &Set, seat: &Seat, drain: &Drain) -> Option<Reason> 
                     mend: mend.clone(),
                 });
             }
+        }
+        if let Some(reason) = not_understood(set, seat) {
+            return Some(reason);
         }
     }
     if drain.ending != Ending::ByItself {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Ending, Ordinal, Record, Settings, TimeMs, name, settings::OnSetDeleted};
+use crate::{Ending, Noted, Ordinal, Record, Settings, TimeMs, name, settings::OnSetDeleted};
 
 /// Where the facts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,7 @@ pub struct Seat {
     /// Pods other than the holder that name one of the claims and have not ended.
     pub other_users: Vec<String>,
     /// The host's notes on the passage, if it had to write any.
-    pub record: Option<Record>,
+    pub noted: Noted,
     /// Why the policy keeps the claims, where it said so of this set in this generation under these settings: it is asked again when any of
     /// them changes.
     pub kept: Option<String>,
@@ -343,14 +343,14 @@ impl Seat {
     /// The record, if it was written for the passage that this set is in.
     #[must_use]
     pub fn record_of(&self, set: &Set) -> Option<&Record> {
-        self.record.as_ref().filter(|record| record.is_of(set))
+        self.noted.record().filter(|record| record.is_of(set))
     }
 
     /// The record, if it was written for the passage that this drain pod belongs to.
     #[must_use]
     pub fn record_of_drain(&self, drain: &Drain, set_uid: &str) -> Option<&Record> {
-        self.record
-            .as_ref()
+        self.noted
+            .record()
             .filter(|record| record.set_uid == set_uid && record.generation == drain.generation)
     }
 

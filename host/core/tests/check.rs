@@ -11,8 +11,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Action, Answer, Drain, Ending, Holder, Ordinal, Outcome, Plan, PodBody, Record, Seat, Seen,
-    Set, Settings, Step, View,
+    Action, Answer, Drain, Ending, Holder, Noted, Ordinal, Outcome, Plan, PodBody, Record, Seat,
+    Seen, Set, Settings, Step, View,
     action::Target,
     check::{Violation, check},
     plan::plan,
@@ -243,8 +243,13 @@ fn a_record_is_noted_only_for_this_set_on_this_claim() {
     let breaches: &[Breach] = &[("the record of another set", |t| {
         t.seen.set.uid = "set-2".to_owned();
     })];
-    only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+    only_as_it_is(&legal, &[ANY, TARGET, NOTED, breaches]);
 }
+
+/// What is wrong with every write that follows what was noted.
+const NOTED: &[Breach] = &[("what is noted cannot be read", |t| {
+    t.seat().noted = Noted::Unreadable { why: String::new() }
+})];
 
 /// What is wrong with creating a drain pod: the answer, the set, and who holds the name.
 const CREATE: &[Breach] = &[
@@ -334,7 +339,7 @@ fn a_drain_pod_is_created_only_for_an_orphan_with_all_its_claims() {
     };
     let mut legal = trial(Holder::Nobody, |_| Action::CreatePod { body: body.clone() });
     legal.answer = Some(Answer::Pod(Box::new(body)));
-    only_as_it_is(&legal, &[ANY, SET, CREATE, CREATE_CLAIMS]);
+    only_as_it_is(&legal, &[ANY, SET, CREATE, NOTED, CREATE_CLAIMS]);
 }
 
 fn not_ours(trial: &mut Trial) {
@@ -394,7 +399,7 @@ fn a_pod_is_sealed_only_when_it_ended_by_itself_and_is_complete() {
             t.seat().other_users.push("backup".to_owned());
         }),
     ];
-    only_as_it_is(&legal, &[ANY, SET, TARGET, VERDICT, breaches]);
+    only_as_it_is(&legal, &[ANY, SET, TARGET, VERDICT, NOTED, breaches]);
 }
 
 #[test]
@@ -432,7 +437,7 @@ fn a_claim_is_deleted_only_under_the_seal_of_its_own_drain_pod() {
             t.drain().owner = "log".to_owned();
         }),
     ];
-    only_as_it_is(&legal, &[ANY, SET, VERDICT, breaches]);
+    only_as_it_is(&legal, &[ANY, SET, VERDICT, NOTED, breaches]);
 
     legal.drain().claims = world::drain(&["data", "log"], TWO).claims;
     for (what, breach) in SET {
@@ -654,7 +659,7 @@ fn a_member_is_deleted_only_when_its_set_departs_and_its_turn_has_come() {
             t.seat().other_users.push("backup".to_owned());
         }),
     ];
-    only_as_it_is(&legal, &[ANY, SET, TARGET, DEPARTURE, breaches]);
+    only_as_it_is(&legal, &[ANY, SET, TARGET, DEPARTURE, NOTED, breaches]);
 }
 
 #[test]

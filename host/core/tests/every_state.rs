@@ -5,8 +5,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Action, Answer, Drain, Ending, Holder, Ordinal, Outcome, Plan, PodBody, Record, Seat, Seen,
-    Settings, TimeMs, View,
+    Action, Answer, Drain, Ending, Holder, Noted, Ordinal, Outcome, Plan, PodBody, Record, Seat,
+    Seen, Settings, TimeMs, View,
     check::check,
     plan::plan,
     questions,
@@ -18,13 +18,13 @@ use tidegate_core::{
 const TWO: Ordinal = Ordinal(2);
 
 /// How many states the spaces below make: a space that shrinks by mistake must not go unnoticed.
-const STATES: u64 = 2_874_144;
+const STATES: u64 = 3_758_496;
 
 #[test]
 fn what_must_always_hold_holds_in_every_state() {
     let holders = holders();
     let mut states: u64 = 0;
-    for (set, record) in sets() {
+    for (set, noted) in sets() {
         for claims in claims() {
             let answers = answers(&claims);
             for (holder, users) in &holders {
@@ -32,7 +32,7 @@ fn what_must_always_hold_holds_in_every_state() {
                     claims: claims.clone(),
                     holder: holder.clone(),
                     other_users: users.clone(),
-                    record: record.clone(),
+                    noted: noted.clone(),
                     freed_by_us: true,
                     ..Seat::default()
                 };
@@ -179,10 +179,10 @@ fn says_why(seen: &Seen, plan: &Plan) -> bool {
     !silent || pod.is_none_or(|pod| pod.drained_at.is_some() && pod.terminating)
 }
 
-/// Wanted, above the live range, below it, and above it on a set that goes; ours, paused, not ours and unreadable; with no record, a
-/// back-off that has passed, and a hold. Wanted by a set whose claims must be anchored, with its namespace read and not;
+/// Wanted, above the live range, below it, and above it on a set that goes; ours, paused, not ours and unreadable; with nothing noted, what
+/// cannot be read, a back-off that has passed, and a hold. Wanted by a set whose claims must be anchored, with its namespace read and not;
 /// of a set that asks to be drained when it is deleted, held and not.
-fn sets() -> Vec<(Seen, Option<Record>)> {
+fn sets() -> Vec<(Seen, Noted)> {
     let paused = Settings { activity: Activity::Paused, ..world::settings() };
     let unreadable = Stewardship::Unreadable {
         annotation: "tidegate.dev/delay".to_owned(),
@@ -202,8 +202,8 @@ fn sets() -> Vec<(Seen, Option<Record>)> {
             let mut seen = world::seen();
             (seen.set.start, seen.set.replicas) = (start, replicas);
             (seen.set.life, seen.set.stewardship) = (life, stewardship);
-            for record in records(&seen) {
-                sets.push((seen.clone(), record));
+            for noted in notes(&seen) {
+                sets.push((seen.clone(), noted));
             }
         }
     }
@@ -213,22 +213,23 @@ fn sets() -> Vec<(Seen, Option<Record>)> {
         let on_set_deleted = OnSetDeleted::Drain;
         departs.set.stewardship =
             Stewardship::Ours(Settings { on_set_deleted, ..world::settings() });
-        sets.push((departs, None));
+        sets.push((departs, Noted::Nothing));
     }
     for namespace_uid in [None, Some("ns-1".to_owned())] {
         let mut anchors = world::seen();
         (anchors.set.replicas, anchors.set.when_scaled) = (3, WhenScaled::Delete);
         anchors.set.namespace_uid = namespace_uid;
-        sets.push((anchors, None));
+        sets.push((anchors, Noted::Nothing));
     }
     sets
 }
 
-fn records(seen: &Seen) -> [Option<Record>; 3] {
+fn notes(seen: &Seen) -> [Noted; 4] {
     let passed = Record { attempt: 2, not_before: Some(TimeMs(1)), ..Record::of(&seen.set) };
     let hold = Hold { why: "wanted".to_owned(), settings: world::settings().fingerprint() };
     let held = Record { hold: Some(hold), ..Record::of(&seen.set) };
-    [None, Some(passed), Some(held)]
+    let unreadable = Noted::Unreadable { why: "version 2 is not known".to_owned() };
+    [Noted::Nothing, Noted::Record(passed), Noted::Record(held), unreadable]
 }
 
 /// One template or two; each claim missing, fit, in every state of deletion, or unfit in one way.

@@ -50,7 +50,7 @@ fn give_back(case: &Case<'_>, drain: &Drain) -> Result<Move, Refusal> {
     if let Some(reason) = safety::no_end_of_attempt(&seen.set, seat, drain) {
         return Err(Refusal::Because(reason));
     }
-    let mut actions: Vec<Action> = held_record(case, drain).into_iter().collect();
+    let mut actions: Vec<Action> = held_record(case, drain)?.into_iter().collect();
     actions.push(Action::DeletePod(drain.into()));
     let done = if seen.set.wants(*ordinal) {
         "the pod goes, and the member comes back with its data; without a host that may take minutes"
@@ -66,7 +66,7 @@ fn leaving(case: &Case<'_>, drain: &Drain) -> Result<Move, Refusal> {
         return stray(case, drain, Then::Done(done.to_owned()));
     }
     let why = reported(case).unwrap_or(Reason::PodLeaving);
-    match held_record(case, drain) {
+    match held_record(case, drain)? {
         Some(note) => Ok(moved(vec![note], Grounds::Plan, Then::Done(why.to_string()))),
         None => Err(Refusal::Because(why)),
     }
@@ -136,6 +136,9 @@ fn hold(case: &Case<'_>) -> Result<Move, Refusal> {
         return Err(Refusal::OrdinalWanted { ordinal, mend });
     }
     let settings = settings(&seen.set)?;
+    if let Some(reason) = safety::not_understood(&seen.set, seat) {
+        return Err(Refusal::Because(reason));
+    }
     let owner = seen.set.templates.first().and_then(|template| seat.claims.get(template));
     let owner = owner.ok_or(Refusal::NoClaims(ordinal))?;
     let hold = Hold { why: WHY.to_owned(), settings: settings.fingerprint() };
@@ -149,22 +152,30 @@ fn hold(case: &Case<'_>) -> Result<Move, Refusal> {
 }
 
 /// The note that keeps the host from draining the ordinal anew; none where it would not, or the note is there.
-fn held_record(case: &Case<'_>, drain: &Drain) -> Option<Action> {
+///
+/// # Errors
+/// Where what is noted cannot be read, and so is not written over.
+fn held_record(case: &Case<'_>, drain: &Drain) -> Result<Option<Action>, Refusal> {
     let set = &case.seen.set;
-    if !set.drains(case.ordinal) {
-        return None;
+    let Stewardship::Ours(settings) = &set.stewardship else {
+        return Ok(None);
+    };
+    let owner = case.seat.claims.get(&drain.owner).filter(|claim| !claim.is_terminating());
+    let (true, Some(owner)) = (set.drains(case.ordinal), owner) else {
+        return Ok(None);
+    };
+    if let Some(reason) = safety::not_understood(set, case.seat) {
+        return Err(Refusal::Because(reason));
     }
-    let settings = settings(set).ok()?;
-    let owner = case.seat.claims.get(&drain.owner).filter(|claim| !claim.is_terminating())?;
     let hold = Hold { why: WHY.to_owned(), settings: settings.fingerprint() };
     let noted = case.seat.record_of_drain(drain, &set.uid).or_else(|| case.seat.record_of(set));
     let before =
         noted.cloned().unwrap_or_else(|| Record { attempt: drain.attempt, ..Record::of(set) });
     if before.is_of(set) && before.holds(hold.settings) {
-        return None;
+        return Ok(None);
     }
     let record = Record { generation: set.generation, hold: Some(hold), ..before };
-    Some(Action::Note { claim: owner.into(), record })
+    Ok(Some(Action::Note { claim: owner.into(), record }))
 }
 
 fn begun(seat: &Seat, drain: &Drain) -> String {

@@ -1,7 +1,7 @@
 //! Tries a drain again at once: what was noted against another attempt is struck out, and a drain pod that got nowhere makes room.
 
 use tidegate_core::{
-    Action, Claim, Drain, Ending, Reason, Record, Settings, Step, safety,
+    Action, Claim, Drain, Ending, Noted, Reason, Record, Settings, Step, safety,
     seen::{Holder, Life},
 };
 
@@ -39,7 +39,9 @@ fn without_pod(case: &Case<'_>, settings: &Settings) -> Result<Move, Refusal> {
     let noted = seat.record_of(&seen.set).filter(|it| it.hold.is_some() || it.not_before.is_some());
     let free = noted.map(|record| Record { hold: None, not_before: None, ..record.clone() });
     let mut freed = (*seat).clone();
-    freed.record = free.clone().or(freed.record);
+    if let Some(record) = &free {
+        freed.noted = Noted::Record(record.clone());
+    }
     if let Some(reason) = safety::no_render(&seen.set, settings, *ordinal, &freed, case.scene.now) {
         return Err(Refusal::Because(reason));
     }
@@ -78,6 +80,9 @@ fn with_pod(case: &Case<'_>, drain: &Drain, consent: Consent) -> Result<Move, Re
     }
     if drain.ending == Ending::NotEnded && consent == Consent::Missing {
         return Err(Refusal::AtWork(drain.name.clone()));
+    }
+    if let Some(reason) = safety::not_understood(&seen.set, seat) {
+        return Err(Refusal::Because(reason));
     }
     let owner = owner(case, Some(&drain.owner))?;
     let noted = seat.record_of_drain(drain, &seen.set.uid).cloned();

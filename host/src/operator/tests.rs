@@ -471,6 +471,17 @@ fn where_nothing_is_noted_the_host_is_made_to_look() {
 }
 
 #[test]
+fn what_cannot_be_read_is_told_and_not_written_over() {
+    for mut objects in [Objects::orphan(), Objects::draining(), Objects::ended(1)] {
+        objects.on_claim("/metadata/annotations", json!({ marks::RECORD: "{\"version\":2}" }));
+        let row = objects.row();
+        assert_eq!((row.code.as_str(), row.source), ("RecordUnreadable", Source::Objects));
+        assert_eq!(refused(objects.retry(Consent::Given)), "RecordUnreadable");
+        assert_eq!(refused(objects.release()), "RecordUnreadable");
+    }
+}
+
+#[test]
 fn trying_again_never_takes_the_last_copy_nor_a_name_that_is_wanted() {
     let mut last_copy = Objects::ended(3);
     last_copy.on_claim("/metadata/deletionTimestamp", json!("1970-01-01T00:01:00Z"));

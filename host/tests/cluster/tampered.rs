@@ -1,6 +1,6 @@
 //! Others make drain pods, or change those of the host.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::site::{Site, gate, same_claim, uid};
@@ -10,11 +10,13 @@ use crate::trial::{Test, alone, test};
 pub(crate) const TESTS: &[Test] = &[
     test("tampered::a_pod_with_copied_marks_is_not_ours", copied),
     test("tampered::a_drain_pod_whose_marks_were_changed_is_not_ours", changed),
+    test("tampered::a_record_that_cannot_be_read_stops_the_drain_and_is_kept", record),
     test("tampered::a_seal_put_on_by_hand_changes_nothing", sealed_by_hand),
     alone("tampered::a_seal_put_on_by_hand_proves_nothing", sealed_by_hand_without_host),
 ];
 
 const DRAIN: &str = "tidegate.dev/drain";
+const RECORD: &str = "tidegate.dev/record";
 const SET_UID: &str = "tidegate.dev/set-uid";
 const MEMBER: &str = "statefulset.kubernetes.io/pod-name";
 
@@ -88,6 +90,36 @@ fn changed(site: &Site<'_>) -> Result<()> {
     })?;
     site.both_stay(("data-web-1", &claim), ("web-1", &drain))?;
     edit(site, &restored)?;
+    site.gone("data-web-1", "web-1")
+}
+
+/// A record of a version to come, and then a broken one: no drain pod is made, the one that runs is not judged, and what is noted is not written over.
+fn record(site: &Site<'_>) -> Result<()> {
+    site.start(&Store::exec(&json!({ "script": gate() })))?;
+    let claim = site.claim_uid("data-web-1")?;
+    let note = |record: Option<&str>| {
+        let patch = json!({ "metadata": { "annotations": { RECORD: record } } });
+        let path = site.path("v1", "persistentvolumeclaims", "data-web-1");
+        site.world.api.merge(&path, &patch).map(drop)
+    };
+    note(Some(r#"{"version":2,"passage":{"attempt":7}}"#))?;
+    site.scale("web", 1)?;
+    site.no_pod("web-1")?;
+    site.told("web", "RecordUnreadable", &["data-web-1", "version 2 is not known", RECORD])?;
+    site.left_alone("data-web-1", &claim, "web-1")?;
+    note(None)?;
+    let drain = uid(&site.drains("web-1", 1)?)?;
+    let broken = r#"{"version":1,"#;
+    note(Some(broken))?;
+    site.open_gate("web-1")?;
+    site.eventually_pod("the drain pod has ended", "web-1", |pod| {
+        pod["status"]["phase"] == "Succeeded"
+    })?;
+    site.told("web", "RecordUnreadable", &["data-web-1", "EOF", RECORD])?;
+    site.both_stay(("data-web-1", &claim), ("web-1", &drain))?;
+    let claim = site.claim("data-web-1")?.context("the claim is gone")?;
+    ensure!(claim["metadata"]["annotations"][RECORD] == broken, "it was written over: {claim}");
+    note(None)?;
     site.gone("data-web-1", "web-1")
 }
 

@@ -321,6 +321,7 @@ fn passes(reason: &Reason) -> bool {
         | Reason::ClaimMissing { .. }
         | Reason::NotEnrolled { .. }
         | Reason::EnrolledElsewhere { .. }
+        | Reason::RecordUnreadable { .. }
         | Reason::NotBound { .. }
         | Reason::ClaimTerminating { .. }
         | Reason::NameHeld { .. }

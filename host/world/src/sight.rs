@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Claim, Drain, Holder, Ordinal, Record, Seat, Seen, Set, Settings, TimeMs, View, ending,
+    Claim, Drain, Holder, Noted, Ordinal, Record, Seat, Seen, Set, Settings, TimeMs, View, ending,
     ending::{Container, Kind as ContainerKind, PodFacts, State},
     name,
     record::Hold,
@@ -206,7 +206,7 @@ impl Eye<'_> {
             holder: self.holder(pod.as_ref(), ordinal, claims),
             claims: seen,
             other_users: users.then(|| "stranger".to_owned()).into_iter().collect(),
-            record: record.map(|note| self.record(note)),
+            noted: record.map_or(Noted::Nothing, |note| Noted::Record(self.record(note))),
             orphan_since: None,
             freed_by_us: false,
             kept: None,

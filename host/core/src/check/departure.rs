@@ -7,7 +7,7 @@ use crate::{
     settings::OnSetDeleted,
 };
 
-use super::{Rules, is_active, is_paused};
+use super::{Rules, is_active, is_paused, is_understood};
 
 pub(super) fn on_set(seen: &Seen, action: &Action) -> (&'static str, Rules) {
     let set = &seen.set;
@@ -78,6 +78,7 @@ pub(super) fn delete_member(seen: &Seen, ordinal: Ordinal, seat: &Seat, target: 
         ("nothing above is left to drain", is_highest(seen, ordinal)),
         ("every claim is enrolled here, bound and not deleted", fit && !seat.claims.is_empty()),
         ("no other pod uses the claims", seat.other_users.is_empty()),
+        ("what is noted was understood", is_understood(seat)),
     ]
 }
 
@@ -108,7 +109,7 @@ fn is_drained(seen: &Seen) -> bool {
 
 fn is_done(seen: &Seen, seat: &Seat) -> bool {
     let settled = seat.kept.is_some()
-        || match (&seen.set.stewardship, &seat.record) {
+        || match (&seen.set.stewardship, seat.noted.record()) {
             (Stewardship::Ours(settings), Some(record)) => {
                 record.set_uid == seen.set.uid
                     && record.generation == seen.set.generation

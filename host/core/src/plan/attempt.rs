@@ -27,6 +27,9 @@ impl Pass<'_> {
         if !goes && !self.seen.set.wants(self.ordinal) && !self.seen.set.drains(self.ordinal) {
             return self.give_back(drain, "spec.ordinals.start was moved above the ordinal");
         }
+        if let Some(reason) = safety::not_understood(&self.seen.set, self.seat) {
+            return Outlook::waits(safety::no_pod_delete(self.seat, drain).unwrap_or(reason));
+        }
         let Some(answer) = answer else {
             return Outlook::waits(Reason::Unknown { what: "the policy's verdict".to_owned() });
         };
@@ -176,9 +179,10 @@ impl Pass<'_> {
         let Stewardship::Ours(settings) = &set.stewardship else {
             return Outlook::waits(leaving);
         };
-        let noted = self.seat.record_of(set).is_some_and(|record| {
+        let stands = self.seat.record_of(set).is_some_and(|record| {
             record.attempt > drain.attempt || record.holds(settings.fingerprint())
         });
+        let noted = stands || safety::not_understood(set, self.seat).is_some();
         let owner = self.seat.claims.get(&drain.owner).filter(|claim| !claim.is_terminating());
         let follows = set.drains(self.ordinal);
         let (false, true, Some(owner)) = (noted, follows, owner) else {

@@ -75,12 +75,13 @@ impl Pass<'_> {
         }
         let due = self.now.after_ms(RESEAL_MS);
         let record = Record { not_before: Some(due), ..self.record_of(drain) };
+        let understood = safety::not_understood(&self.seen.set, self.seat).is_none();
         let owner_uid = drain.claims.get(&drain.owner);
         let claims = drain.claims.values().filter_map(|uid| self.seat.claim_of(uid));
         // A note is a fence too: both give the claim a version that no DELETE of before fits.
         let writes = claims.map(|claim| {
             let is_owner = Some(&claim.uid) == owner_uid;
-            if is_owner {
+            if is_owner && understood {
                 Action::Note { claim: claim.into(), record: record.clone() }
             } else {
                 Action::Fence(claim.into())

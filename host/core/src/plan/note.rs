@@ -34,7 +34,7 @@ impl Pass<'_> {
     }
 
     pub(super) fn note_if_changed(&self, owner: &Claim, record: Record) -> Option<Step> {
-        (self.seat.record.as_ref() != Some(&record))
+        (self.seat.noted.record() != Some(&record))
             .then(|| Step { action: Action::Note { claim: owner.into(), record }, change: None })
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Answer, Claim, Drain, Ending, Holder, Ordinal, PodBody, Record, Seat, Settings, TimeMs, View,
+    Answer, Claim, Drain, Ending, Holder, Noted, Ordinal, PodBody, Record, Seat, Settings, TimeMs,
+    View,
     record::Hold,
     seen::{Anchorage, Binding, Cascade, Deletion, Enrolment, Life, Stewardship, WhenScaled},
     settings::{Activity, OnSetDeleted, ScaleToZero},
@@ -258,8 +259,12 @@ fn seat_line(
             seat.holder = Holder::Drain(Box::new(drain(begun, ordinal, rest)?));
         }
         ("users", pods) => seat.other_users = pods.iter().map(|pod| pod.key.clone()).collect(),
-        ("record", rest) => seat.record = Some(record(generation, rest)?),
-        ("no-record", []) => seat.record = None,
+        ("record-unreadable", [why]) => {
+            let why = why.value()?.to_owned();
+            seat.noted = Noted::Unreadable { why };
+        }
+        ("record", rest) => seat.noted = Noted::Record(record(generation, rest)?),
+        ("no-record", []) => seat.noted = Noted::Nothing,
         ("kept", [why]) => seat.kept = Some(why.value()?.to_owned()),
         ("orphan-since", [since]) => seat.orphan_since = Some(time(&since.key)?),
         ("freed-by-us", []) => seat.freed_by_us = true,

@@ -29,6 +29,7 @@ fn every() -> Vec<(Reason, &'static str)> {
         (Reason::ClaimMissing { template: text() }, "restore it"),
         (Reason::NotEnrolled { claim: claim() }, "tidegate adopt"),
         (Reason::EnrolledElsewhere { claim: claim(), uid: text() }, "tidegate adopt"),
+        (Reason::RecordUnreadable { claim: claim(), why: text() }, "take the annotation off"),
         (Reason::NotBound { claim: claim() }, "delete the claim yourself"),
         (Reason::ClaimTerminating { claim: claim() }, "copy its data elsewhere"),
         (Reason::MemberThere, "still there"),
