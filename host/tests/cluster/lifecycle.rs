@@ -62,7 +62,7 @@ fn host_away(site: &Site<'_>) -> Result<()> {
 
 /// As a process with the account of the host, beside the one in the cluster and on a namespace that holds no set.
 fn ready(site: &Site<'_>) -> Result<()> {
-    let mut host = HostProcess::start(site, &kubeconfig(site.world)?, &[])?;
+    let mut host = HostProcess::start(site, &kubeconfig(site.world)?)?;
     host.answers("/readyz", 200)?;
     host.answers("/healthz", 200)?;
     host.ends_in_time()
@@ -82,7 +82,7 @@ fn not_ready(site: &Site<'_>) -> Result<()> {
             "context": { "cluster": "nowhere", "user": "nobody" },
         }],
     });
-    let mut host = HostProcess::start(site, &kubeconfig, &[])?;
+    let mut host = HostProcess::start(site, &kubeconfig)?;
     host.answers("/healthz", 200)?;
     host.answers("/readyz", 503)?;
     host.ends_in_time()

@@ -40,6 +40,7 @@ mod rights;
 mod scale_up;
 mod settings;
 mod site;
+mod stopped;
 mod store;
 mod stuck;
 mod tampered;
@@ -49,6 +50,7 @@ mod traffic;
 mod trial;
 mod turns;
 mod two_hosts;
+mod upgrade;
 mod wait;
 mod weight;
 mod world;
@@ -108,6 +110,8 @@ fn main() -> ExitCode {
         policy_source::TESTS,
         timing::TESTS,
         late_writes::TESTS,
+        stopped::TESTS,
+        upgrade::TESTS,
         torn_down::TESTS,
         rights::TESTS,
         fleet::TESTS,

@@ -30,18 +30,41 @@ impl HostProcess {
     /// Starts a host for the namespace of the test, with the account and the library of the one in the cluster, behind a proxy; waits
     /// until it is ready.
     pub(crate) fn behind(proxy: &Proxy, site: &Site<'_>, flags: &[&str]) -> Result<Self> {
-        let library = library(site.world)?;
-        let flags: Vec<&str> =
-            library.iter().map(String::as_str).chain(flags.iter().copied()).collect();
+        let flags = flags.iter().chain(&["--no-lease"]).map(|flag| (*flag).to_owned());
+        Self::in_turn(proxy, site, &flags.collect::<Vec<_>>())
+    }
+
+    /// The same for another program than the host that is tested.
+    pub(crate) fn of(program: &Path, proxy: &Proxy, site: &Site<'_>) -> Result<Self> {
+        Self::ready(program, proxy, site, &["--no-lease".to_owned()])
+    }
+
+    /// The same for a host that acts only while it holds the lease that the flags name.
+    pub(crate) fn in_turn(proxy: &Proxy, site: &Site<'_>, flags: &[String]) -> Result<Self> {
+        Self::ready(tested(), proxy, site, flags)
+    }
+
+    fn ready(program: &Path, proxy: &Proxy, site: &Site<'_>, flags: &[String]) -> Result<Self> {
+        let mut all = library(site.world)?;
+        all.extend_from_slice(flags);
         let mut kubeconfig = kubeconfig(site.world)?;
         kubeconfig["clusters"][0]["cluster"] = json!({ "server": proxy.server() });
-        let mut host = Self::start(site, &kubeconfig, &flags)?;
+        let mut host = Self::spawn(program, site, &kubeconfig, &all)?;
         host.answers("/readyz", 200)?;
         Ok(host)
     }
 
     /// Starts a host for the namespace of the test.
-    pub(crate) fn start(site: &Site<'_>, kubeconfig: &Value, flags: &[&str]) -> Result<Self> {
+    pub(crate) fn start(site: &Site<'_>, kubeconfig: &Value) -> Result<Self> {
+        Self::spawn(tested(), site, kubeconfig, &["--no-lease".to_owned()])
+    }
+
+    fn spawn(
+        program: &Path,
+        site: &Site<'_>,
+        kubeconfig: &Value,
+        flags: &[String],
+    ) -> Result<Self> {
         // The port is free again when the listener is dropped, and few others ask for one just now.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let folder = folder(&site.namespace);
@@ -50,8 +73,8 @@ impl HostProcess {
         let config = folder.join(format!("{port}.kubeconfig"));
         let log = folder.join(format!("{port}.log"));
         fs::write(&config, kubeconfig.to_string())?;
-        let child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["run", "--no-lease", "--namespace", &site.namespace])
+        let child = Command::new(program)
+            .args(["run", "--namespace", &site.namespace])
             .args(["--listen", &address.to_string()])
             .args(flags)
             .env("KUBECONFIG", &config)
@@ -78,7 +101,7 @@ impl HostProcess {
     /// Sends SIGTERM and waits: the host ends in time, and calls that a success.
     pub(crate) fn ends_in_time(mut self) -> Result<()> {
         let told = Instant::now();
-        output(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
+        self.signal("TERM")?;
         let ended: ExitStatus = loop {
             match self.child.try_wait()? {
                 Some(ended) => break ended,
@@ -90,6 +113,30 @@ impl HostProcess {
         };
         ensure!(ended.success(), "the host ended with {ended}: {}", self.log());
         Ok(())
+    }
+
+    /// Stops the process where it stands, until it is told to go on.
+    pub(crate) fn stands_still(&self) -> Result<()> {
+        self.signal("STOP")
+    }
+
+    /// Lets a process go on that stands still.
+    pub(crate) fn goes_on(&self) -> Result<()> {
+        self.signal("CONT")
+    }
+
+    /// Waits until the process has ended though nobody told it to, which it calls a failure.
+    pub(crate) fn ends_by_itself(mut self) -> Result<()> {
+        let ended = eventually("the host ends by itself", SOON, || {
+            Ok(self.child.try_wait()?.map_or_else(|| Look::NotYet(self.log()), Look::Found))
+        })?;
+        ensure!(!ended.success(), "the host ended with {ended}: {}", self.log());
+        Ok(())
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        output(Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]))
+            .map(drop)
     }
 
     /// Kills the host where it stands, as a machine that fails does.
@@ -144,6 +191,11 @@ pub(crate) fn logs(namespace: &str) -> String {
 pub(crate) fn forget(namespace: &str) {
     // There is nothing to forget where the folder is not there.
     let _ = fs::remove_dir_all(folder(namespace));
+}
+
+/// The host that is tested.
+fn tested() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_tidegate"))
 }
 
 fn folder(namespace: &str) -> PathBuf {

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod example;
 pub mod explore;
 pub mod image;
+pub mod landed;
 pub mod policies;
 pub mod progress;
 pub mod standin;

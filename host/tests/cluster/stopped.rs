@@ -1,0 +1,370 @@
+//! The host that acts is stopped with a write under way, one test for each kind of write. Its lease ends, the other host takes over and brings
+//! the matter to its end, and the member is back. Then the write arrives and the first host goes on: the write is refused or harmless, and the
+//! host, which has lost its lease, writes nothing more and ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Result, ensure};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::process::HostProcess;
+use crate::proxy::{Call, Held, Point, Proxy};
+use crate::site::{Site, same_claim, uid};
+use crate::store::Store;
+use crate::trial::{Test, apart};
+use crate::wait::{SOON, eventually, found_if};
+use crate::world::World;
+
+pub(crate) const TESTS: &[Test] = &[
+    apart("stopped::before_an_enrolment", enrolment),
+    apart("stopped::before_a_record_is_noted", record),
+    apart("stopped::before_a_drain_pod_is_made", create),
+    apart("stopped::before_a_pod_is_sealed", seal),
+    apart("stopped::before_the_first_claim_is_deleted", first_claim),
+    apart("stopped::before_the_last_claim_is_deleted", last_claim),
+    apart("stopped::before_the_ended_pod_is_unsealed", unseal),
+    apart("stopped::before_a_failed_drain_pod_is_deleted", delete_pod),
+    apart("stopped::before_the_set_is_touched", touch),
+    apart("stopped::before_a_seal_is_said_to_be_given_back", give_back),
+    apart("stopped::before_a_claim_is_fenced", fence),
+    apart("stopped::before_a_seal_that_is_given_back_comes_off", unseal_given_back),
+    apart("stopped::before_a_set_is_held", hold),
+    apart("stopped::before_a_member_is_deleted", delete_member),
+    apart("stopped::before_a_set_is_let_go", let_go),
+];
+
+const PATCH_CLAIM: &str = "patch persistentvolumeclaims data-web-1";
+const PATCH_LOG: &str = "patch persistentvolumeclaims log-web-1";
+const DELETE_CLAIM: &str = "delete persistentvolumeclaims data-web-1";
+const DELETE_LOG: &str = "delete persistentvolumeclaims log-web-1";
+const PATCH_POD: &str = "patch pods web-1";
+const PATCH_SET: &str = "patch statefulsets/status web";
+const POLICY: &str = "tidegate.dev/policy";
+/// The name of the host that is stopped.
+const FIRST: &str = "first";
+const ON_SET_DELETED: &str = "tidegate.dev/on-set-deleted";
+
+/// Shorter than what `deploy` asks for, so that a test does not wait for the lease alone: it lasts 4 s, is renewed each second, and is acted under for
+/// 3 s after a renewal.
+const LEASE: [&str; 3] =
+    ["--lease-duration-secs=4", "--lease-renew-deadline-secs=3", "--lease-retry-secs=1"];
+
+fn enrolment(site: &Site<'_>) -> Result<()> {
+    let stage = Stage::set(site)?;
+    let late = |call: &Call| call.is(PATCH_CLAIM) && call.says("tidegate.dev/set-uid");
+    let stopped = stage.stop_at(late, || site.start_unseen(&drains_at_once()))?;
+    site.enrolled()?;
+    site.scale("web", 1)?;
+    returns_afresh(site)?;
+    stopped.goes_on(&REFUSED)
+}
+
+fn record(site: &Site<'_>) -> Result<()> {
+    let stage = Stage::set(site)?;
+    site.start(&fails_once())?;
+    let late = |call: &Call| call.is(PATCH_CLAIM) && call.says("tidegate.dev/record");
+    let stopped = stage.stop_at(late, || site.scale("web", 1))?;
+    returns_afresh(site)?;
+    stopped.goes_on(&REFUSED)
+}
+
+fn delete_pod(site: &Site<'_>) -> Result<()> {
+    let stage = Stage::set(site)?;
+    site.start(&fails_once())?;
+    let stopped = stage.stop_at(|call| call.is("delete pods web-1"), || site.scale("web", 1))?;
+    returns_afresh(site)?;
+    stopped.goes_on(&REFUSED)
+}
+
+fn create(site: &Site<'_>) -> Result<()> {
+    passage(site, |call| call.is("create pods web-1"))
+}
+
+fn seal(site: &Site<'_>) -> Result<()> {
+    passage(site, |call| call.is(PATCH_POD) && call.says(r#""finalizers":["#))
+}
+
+fn first_claim(site: &Site<'_>) -> Result<()> {
+    passage(site, |call| call.is(DELETE_LOG))
+}
+
+fn last_claim(site: &Site<'_>) -> Result<()> {
+    passage(site, |call| call.is(DELETE_CLAIM))
+}
+
+fn unseal(site: &Site<'_>) -> Result<()> {
+    passage(site, is_unsealing)
+}
+
+/// A scale-down whose drain succeeds.
+fn passage(site: &Site<'_>, late: fn(&Call) -> bool) -> Result<()> {
+    let stage = Stage::set(site)?;
+    site.start(&drains_at_once())?;
+    let stopped = stage.stop_at(late, || site.scale("web", 1))?;
+    returns_afresh(site)?;
+    stopped.goes_on(&REFUSED)
+}
+
+/// A touch names nothing but the set's UID, and says nothing that is not so: it may come at any time.
+fn touch(site: &Site<'_>) -> Result<()> {
+    let stage = Stage::set(site)?;
+    site.start(&drains_at_once())?;
+    let begun = stage.proxy.hold(Point::BeforeItIsAnswered, |call| call.is("create pods web-1"));
+    let scaled_up = || {
+        site.scale("web", 1)?;
+        begun.caught()?;
+        site.scale("web", 2)?;
+        begun.release().map(drop)
+    };
+    let stopped = stage.stop_at(|call| call.is(PATCH_SET), scaled_up)?;
+    let member = uid(&site.member_runs("web-1")?)?;
+    let claim = site.claim_uid("data-web-1")?;
+    stopped.goes_on(&[StatusCode::OK])?;
+    site.both_stay(("data-web-1", &claim), ("web-1", &member))
+}
+
+fn give_back(site: &Site<'_>) -> Result<()> {
+    given_back(site, |call| call.is(PATCH_POD) && call.says("given-back"))
+}
+
+fn fence(site: &Site<'_>) -> Result<()> {
+    given_back(site, |call| call.is(PATCH_LOG) && call.says("tidegate.dev/fenced"))
+}
+
+fn unseal_given_back(site: &Site<'_>) -> Result<()> {
+    given_back(site, is_unsealing)
+}
+
+/// The first host cannot delete a claim, and the set is taken from it under the seal. The other gives the ordinal back, and the member is there
+/// with its own claims when the write arrives.
+fn given_back(site: &Site<'_>, late: fn(&Call) -> bool) -> Result<()> {
+    let stage = Stage::set(site)?;
+    site.start(&drains_at_once())?;
+    let claims = [site.claim_uid("data-web-1")?, site.claim_uid("log-web-1")?];
+    let refusing = stage.proxy.refuse(StatusCode::SERVICE_UNAVAILABLE, |call| call.is(DELETE_LOG));
+    let withdrawn = || {
+        site.scale("web", 1)?;
+        site.eventually_pod("the drain pod is sealed", "web-1", |pod| {
+            pod["metadata"]["finalizers"].to_string().contains("tidegate.dev/seal")
+        })?;
+        site.annotate("web", POLICY, None)
+    };
+    let stopped = stage.stop_at(late, withdrawn)?;
+    site.no_pod("web-1")?;
+    site.scale("web", 2)?;
+    let member = uid(&site.member_runs("web-1")?)?;
+    stopped.goes_on(&REFUSED)?;
+    drop(refusing);
+    for (claim, before) in ["data-web-1", "log-web-1"].into_iter().zip(&claims) {
+        same_claim(site, claim, before)?;
+        site.both_stay((claim, before), ("web-1", &member))?;
+    }
+    Ok(())
+}
+
+/// The other host holds the set; by the time the write arrives another set has its name, and asks for nothing.
+fn hold(site: &Site<'_>) -> Result<()> {
+    let stage = Stage::set(site)?;
+    let late = |call: &Call| call.is(PATCH_SET) && call.says("drain-on-delete");
+    let stopped = stage.stop_at(late, || site.start_unseen(&departs()))?;
+    is_held(site)?;
+    site.annotate("web", ON_SET_DELETED, None)?;
+    site.delete_set("web", "Background")?;
+    site.no_pod("web-0")?;
+    site.start(&drains_at_once())?;
+    stopped.goes_on(&REFUSED)?;
+    let finalizers = &site.set("web")?["metadata"]["finalizers"];
+    ensure!(finalizers.is_null(), "the set of the same name is held: {finalizers}");
+    Ok(())
+}
+
+fn delete_member(site: &Site<'_>) -> Result<()> {
+    departed(site, |call| call.is("delete pods web-1"))
+}
+
+fn let_go(site: &Site<'_>) -> Result<()> {
+    departed(site, |call| call.is(PATCH_SET) && call.says("$deleteFromPrimitiveList/finalizers"))
+}
+
+/// The set is deleted and drained by the other host; another set of its name runs when the write arrives.
+fn departed(site: &Site<'_>, late: fn(&Call) -> bool) -> Result<()> {
+    let stage = Stage::set(site)?;
+    site.start(&departs())?;
+    is_held(site)?;
+    let stopped = stage.stop_at(late, || delete_set(site))?;
+    is_gone(site)?;
+    site.start(&drains_at_once())?;
+    let member = uid(&site.member_runs("web-1")?)?;
+    let claim = site.claim_uid("data-web-1")?;
+    stopped.goes_on(&REFUSED)?;
+    site.both_stay(("data-web-1", &claim), ("web-1", &member))
+}
+
+/// The answers to a write whose object is another one by then, has another version, or is gone: a patch of another UID is called
+/// unprocessable, because a UID cannot be changed.
+const REFUSED: [StatusCode; 3] =
+    [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::NOT_FOUND];
+
+/// Two hosts under a lease of their own, each behind a proxy.
+struct Stage<'a> {
+    proxy: Proxy,
+    first: HostProcess,
+    next: (Proxy, HostProcess),
+    lease: Lease<'a>,
+}
+
+impl<'a> Stage<'a> {
+    fn set(site: &Site<'a>) -> Result<Self> {
+        let lease = Lease::allow(site.world, &site.namespace)?;
+        let flags = |own: &str| -> Vec<String> {
+            let named = [format!("--own-name={own}"), format!("--lease-name={}", lease.name)];
+            named.into_iter().chain(LEASE.map(str::to_owned)).collect()
+        };
+        let proxy = Proxy::start(site.world)?;
+        let first = HostProcess::in_turn(&proxy, site, &flags(FIRST))?;
+        lease.is_held(|holder| holder.starts_with(FIRST))?;
+        let other = Proxy::start(site.world)?;
+        let second = HostProcess::in_turn(&other, site, &flags("second"))?;
+        Ok(Self { proxy, first, next: (other, second), lease })
+    }
+
+    /// Lets this happen, and stops the first host when the write is under way that follows of it; answers when the other has taken over.
+    fn stop_at(
+        self,
+        late: impl Fn(&Call) -> bool + Send + 'static,
+        happens: impl FnOnce() -> Result<()>,
+    ) -> Result<Stopped<'a>> {
+        let write = self.proxy.hold(Point::BeforeItArrives, late);
+        happens()?;
+        write.caught()?;
+        self.first.stands_still()?;
+        self.lease.is_held(|holder| holder.starts_with("second"))?;
+        Ok(Stopped { proxy: self.proxy, host: self.first, write, _next: (self.next, self.lease) })
+    }
+}
+
+/// A host that stands still with a write under way, while another acts.
+struct Stopped<'a> {
+    proxy: Proxy,
+    host: HostProcess,
+    write: Held,
+    // Kept until the test is over: what is named last ends last.
+    _next: ((Proxy, HostProcess), Lease<'a>),
+}
+
+impl Stopped<'_> {
+    /// Lets the write arrive, which is answered with one of these, and the host go on, which writes nothing more and ends.
+    fn goes_on(self, answers: &[StatusCode]) -> Result<()> {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        // A rule that refuses nothing hears everything.
+        let _ears = self.proxy.refuse(StatusCode::IM_A_TEAPOT, move |call| {
+            heard.lock().unwrap_or_else(PoisonError::into_inner).push(call.to_string());
+            false
+        });
+        let answer = self.write.release()?;
+        ensure!(answers.contains(&answer), "the late write was answered with {answer}");
+        self.host.goes_on()?;
+        self.host.ends_by_itself()?;
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        // An event that waited to be sent tells what was so when it was written, and changes nothing.
+        let harmless = ["read ", "create events", "update leases"];
+        let is_write = |call: &&String| !harmless.iter().any(|it| call.starts_with(it));
+        let writes: Vec<&String> = said.iter().filter(is_write).collect();
+        ensure!(writes.is_empty(), "the host stood still, lost its lease, and wrote: {writes:?}");
+        Ok(())
+    }
+}
+
+/// The right of the hosts to one lease more, until this is dropped.
+struct Lease<'a> {
+    world: &'a World,
+    name: String,
+}
+
+impl<'a> Lease<'a> {
+    fn allow(world: &'a World, name: &str) -> Result<Self> {
+        let lease = Self { world, name: name.to_owned() };
+        let account = "--serviceaccount=tidegate:tidegate";
+        let verbs = "--verb=get,watch,update";
+        let resource = ["--resource=leases.coordination.k8s.io", "--resource-name", name];
+        world.kubectl(
+            &[&["create", "role", name, "-n", "tidegate", verbs], &resource[..]].concat(),
+        )?;
+        let role = format!("--role={name}");
+        world.kubectl(&["create", "rolebinding", name, "-n", "tidegate", &role, account])?;
+        Ok(lease)
+    }
+
+    /// Waits until whoever holds the lease is the one that is meant.
+    fn is_held(&self, is_meant: impl Fn(&str) -> bool) -> Result<()> {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/tidegate/leases/{}", self.name);
+        eventually("the lease is held by the one that is meant", SOON, || {
+            let lease = self.world.api.get(&path)?.unwrap_or_default();
+            let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
+            Ok(found_if(is_meant(holder), || lease.to_string()))
+        })
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let what = "role,rolebinding,lease";
+        let name = self.name.as_str();
+        // There is nobody to tell, and the cluster goes with the tests.
+        let _ = self.world.kubectl(&["delete", what, name, "-n", "tidegate", "--ignore-not-found"]);
+    }
+}
+
+/// Waits until the other host has ended the passage and the member is back with fresh claims, and sees that it stays so.
+fn returns_afresh(site: &Site<'_>) -> Result<()> {
+    site.gone("data-web-1", "web-1")?;
+    site.scale("web", 2)?;
+    site.member_runs("web-1")?;
+    let names = site.sh("web-1", "cat /data/names /log/names")?;
+    ensure!(names == "web-1\nweb-1\n", "the volumes are not both fresh: {names}");
+    Ok(())
+}
+
+/// A set of two volumes whose drain has nothing to do.
+fn drains_at_once() -> Store {
+    Store::exec(&json!({ "script": "true" })).with_volumes(&["data", "log"])
+}
+
+fn fails_once() -> Store {
+    let script = "[ -e /data/tried ] || { touch /data/tried; exit 1; }";
+    Store::exec(&json!({ "script": script })).with_volumes(&["data", "log"])
+}
+
+/// A set that is drained to its last member before it goes.
+fn departs() -> Store {
+    let config = json!({ "script": "true", "readyPeers": 0 });
+    Store::exec(&config).with_volumes(&["data", "log"]).annotated(ON_SET_DELETED, "drain")
+}
+
+fn is_held(site: &Site<'_>) -> Result<()> {
+    site.enrolled()?;
+    eventually("the set is held", SOON, || {
+        let finalizers = site.set("web")?["metadata"]["finalizers"].to_string();
+        Ok(found_if(finalizers.contains("tidegate.dev/drain-on-delete"), || finalizers))
+    })
+}
+
+fn delete_set(site: &Site<'_>) -> Result<()> {
+    let path = site.path("apps/v1", "statefulsets", "web");
+    site.world.api.delete(&path, &json!({ "propagationPolicy": "Background" }))?;
+    Ok(())
+}
+
+fn is_gone(site: &Site<'_>) -> Result<()> {
+    let path = site.path("apps/v1", "statefulsets", "web");
+    eventually("the set is gone", SOON, || {
+        let found = site.world.api.get(&path)?;
+        Ok(found_if(found.is_none(), || found.unwrap_or_default()["metadata"].to_string()))
+    })
+}
+
+fn is_unsealing(call: &Call) -> bool {
+    call.is(PATCH_POD) && call.says("$deleteFromPrimitiveList/finalizers")
+}
