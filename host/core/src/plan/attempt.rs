@@ -18,13 +18,14 @@ impl Pass<'_> {
             Stewardship::Unreadable { .. } => return Outlook::default(),
             Stewardship::NotOurs => return self.give_back(drain, "the set is no longer ours"),
         };
-        // A drain whose claim went with the set is all that holds the data, so it goes on to its end.
+        // A drain whose claim was deleted is all that holds the data, so it goes on to its end, which nothing else would lead to.
         let loses_nothing = safety::no_pod_delete(self.seat, drain).is_none();
         let goes = self.seen.set.life != Life::Lives && !self.seen.set.departs();
-        if goes && loses_nothing {
+        let unwanted = !self.seen.set.wants(self.ordinal) && !self.seen.set.drains(self.ordinal);
+        if loses_nothing && goes {
             return self.give_back(drain, "the set is being deleted");
         }
-        if !goes && !self.seen.set.wants(self.ordinal) && !self.seen.set.drains(self.ordinal) {
+        if loses_nothing && unwanted {
             return self.give_back(drain, "spec.ordinals.start was moved above the ordinal");
         }
         if let Some(reason) = safety::not_understood(&self.seen.set, self.seat) {
