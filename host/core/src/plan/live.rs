@@ -58,7 +58,9 @@ impl Pass<'_> {
         if due.is_empty() {
             return self.exposed(&due);
         }
-        if !set.anchors() || set.namespace_uid.is_some() {
+        // A claim that a set of before has anchored needs no more than the label.
+        let lacks_anchor = due.iter().any(|claim| set.lacks_anchor(claim));
+        if !lacks_anchor || set.namespace_uid.is_some() {
             let steps = due.iter().map(|claim| self.enrol(claim)).collect();
             return Outlook { steps, ..self.exposed(&due) };
         }
