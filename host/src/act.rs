@@ -237,3 +237,6 @@ fn send(method: Method, path: &str, content_type: &str, body: String) -> Built {
         .header(http::header::CONTENT_TYPE, content_type)
         .body(body.into_bytes())
 }
+
+#[cfg(test)]
+mod tests;

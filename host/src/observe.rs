@@ -442,3 +442,8 @@ fn controller<'a>(meta: &'a ObjectMeta, kind: &str) -> Option<&'a str> {
     let controller = owners.iter().find(|owner| owner.controller == Some(true))?;
     (controller.kind == kind).then_some(controller.uid.as_str())
 }
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use xtask::{bench, cluster, demo, explore, image, policies, standin, test};
+use xtask::{bench, cluster, demo, explore, faults, guards, image, policies, standin, test};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "What developers of tidegate run.")]
@@ -24,6 +24,10 @@ enum Task {
     Demo(demo::Args),
     /// Every order of events in a small world, searched for what must never happen.
     Explore(explore::Args),
+    /// The faults that the host must bear, each with its tests and what became of them.
+    Faults(faults::Args),
+    /// Each guard of the host taken out in turn, and whether a test misses it.
+    Guards(guards::Args),
     /// The images of the host and of the examples as OCI archives; shows path, size and digest of each.
     Image,
     /// Build the policies and show each: name, size, digest, imports, exports.
@@ -40,6 +44,8 @@ fn main() -> Result<ExitCode> {
         Task::Cluster(args) => cluster::run(&args)?,
         Task::Demo(args) => return Ok(demo::run(&args)),
         Task::Explore(args) => return explore::run(&args),
+        Task::Faults(args) => return faults::run(&args),
+        Task::Guards(args) => return guards::run(&args),
         Task::Image => image::run()?,
         Task::Policies(args) => policies::run(&args)?,
         Task::Standin(args) => standin::run(&args)?,

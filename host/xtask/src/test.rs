@@ -1,12 +1,13 @@
 //! `cargo xtask test`: every test of the workspace, those on a real cluster too.
 
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::cargo::cargo;
 use crate::policies;
 use crate::progress::during;
+use crate::results::Results;
+use crate::targets;
 
 /// The arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -18,15 +19,27 @@ pub struct Args {
 
 /// Builds the policies and all tests, and runs them. The tests on a cluster build and start it themselves, once.
 ///
-/// The code is that of `cargo test`, and so are the last lines. Fails where something could not be built or started.
+/// The code is that of `cargo test`, and so are the last lines. What became of each test is kept, for `cargo xtask faults`; where some tests
+/// were picked, what was known of the others stays. Fails where something could not be built or started.
+///
+/// # Errors
+/// Where cargo could not be run, or the results could not be kept.
 pub fn run(args: &Args) -> Result<ExitCode> {
     during("building the policies", policies::build_all)?;
-    let status = cargo()
-        .args(["test", "--workspace", "--"])
-        .args(&args.filters)
-        .status()
-        .context("running cargo test")?;
-    // A cargo that was killed by a signal has no code of its own.
+    let targets = match targets::build(&["--workspace"])? {
+        Ok(targets) => targets,
+        Err(status) => return Ok(code(status)),
+    };
+    let mut arguments = vec!["--workspace".to_owned(), "--".to_owned()];
+    arguments.extend(args.filters.iter().cloned());
+    let (status, results) = targets::run(&targets, &arguments)?;
+    let before = if args.filters.is_empty() { Results::default() } else { Results::kept()? };
+    results.over(before).keep()?;
+    Ok(code(status))
+}
+
+/// A cargo that was killed by a signal has no code of its own.
+fn code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
