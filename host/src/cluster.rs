@@ -225,3 +225,6 @@ async fn within<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ fn cut(mut note: String) -> String {
     }
     note
 }
+
+#[cfg(test)]
+mod tests;

@@ -314,4 +314,27 @@ mod tests {
             assert_eq!(ours(&[(POLICY, "x"), (DELAY, text)]).delay_ms, secs * 1000);
         }
     }
+
+    #[test]
+    fn a_bound_is_as_the_set_says() {
+        for (text, count) in [("1", 1), ("2", 2), ("4294967295", u32::MAX)] {
+            assert_eq!(ours(&[(POLICY, "x"), (MAX_PARALLEL, text)]).max_parallel, count);
+        }
+    }
+
+    /// It is noted on claims: a host of another version must come to the same.
+    #[test]
+    fn a_fingerprint_is_the_same_in_every_version_and_differs_with_every_part() {
+        let known = ours(&[(POLICY, "library:exec"), (CONFIG, "{}")]).fingerprint();
+        assert_eq!(known, 0x371b_bfc9_a010_4bae);
+        let others = [
+            ours(&[(POLICY, "library:exed"), (CONFIG, "{}")]),
+            ours(&[(POLICY, "library:exec"), (CONFIG, "{ }")]),
+            ours(&[(POLICY, "library:exec{"), (CONFIG, "}")]),
+            ours(&[(POLICY, "library:exec"), (GRANT, "{}")]),
+        ];
+        for other in others {
+            assert_ne!(other.fingerprint(), known, "{other:?}");
+        }
+    }
 }

@@ -17,3 +17,15 @@ impl TimeMs {
         self.0.saturating_sub(now.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_remains_is_counted_to_the_end_and_not_below() {
+        assert_eq!(TimeMs(7).remaining_ms(TimeMs(4)), 3);
+        assert_eq!(TimeMs(4).remaining_ms(TimeMs(7)), 0);
+        assert_eq!(TimeMs(u64::MAX).after_ms(1), TimeMs(u64::MAX));
+    }
+}

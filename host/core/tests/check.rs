@@ -16,6 +16,7 @@ use tidegate_core::{
     action::Target,
     check::{Violation, check},
     plan::plan,
+    record::Hold,
     seen::{
         Anchorage, Binding, Cascade, Claim, Deletion, Enrolment, Life, Stewardship, WhenScaled,
     },
@@ -223,6 +224,12 @@ fn anchored_where_it_must_be(loose: &Trial) {
         legal.claim().enrolment = Enrolment::Here;
         only_as_it_is(&legal, &[ANY, TARGET, breaches]);
     }
+    let mut below = loose.clone();
+    below.claim().enrolment = Enrolment::Here;
+    (below.seen.set.start, below.seen.set.namespace_uid) = (3, Some("ns-1".to_owned()));
+    deletes(&mut below);
+    below.anchor("ns-1");
+    assert!(!below.holds(), "no scale-down leads below the start");
     let mut needless = loose.clone();
     needless.seen.set.namespace_uid = Some("ns-1".to_owned());
     needless.anchor("ns-1");
@@ -510,6 +517,11 @@ fn a_pod_is_unsealed_only_with_all_its_claims_deleted_or_none() {
         ("a DELETE of before would fit the owner", |t| {
             t.earlier.remove(0);
         }),
+        ("a DELETE of before would fit a third claim", |t| {
+            let third = world::claim("spool", TWO);
+            t.drain().claims.insert("spool".to_owned(), third.uid.clone());
+            t.seat().claims.insert("spool".to_owned(), third);
+        }),
     ];
     only_as_it_is(&kept, &[ANY, TARGET, breaches, kept_breaches]);
 
@@ -622,6 +634,13 @@ fn departing(holder: Holder, action: impl FnOnce(&Seen) -> Action) -> Trial {
     legal
 }
 
+fn asked(seen: &Seen) -> &Settings {
+    match &seen.set.stewardship {
+        Stewardship::Ours(settings) => settings,
+        Stewardship::NotOurs | Stewardship::Unreadable { .. } => panic!("the set asks for nothing"),
+    }
+}
+
 /// What keeps a set from departing.
 const DEPARTURE: &[Breach] = &[
     ("the set lives", |t| t.seen.set.life = Life::Lives),
@@ -689,6 +708,20 @@ fn a_set_is_held_where_it_asks_and_let_go_when_nothing_is_left() {
     let drain = Holder::Drain(Box::new(world::drain(&["data"], TWO)));
     drains.seats.insert(TWO, Seat { holder: drain, ..Seat::default() });
     assert!(!let_go(&drains), "a drain pod is there");
+    let hold = Some(Hold { why: String::new(), settings: asked(&going).fingerprint() });
+    let mut settled = going.clone();
+    let record = Record { hold, ..Record::of(&settled.set) };
+    settled.seats.entry(TWO).or_default().record = Some(record.clone());
+    assert!(let_go(&settled), "what is left was given back for good");
+    let older = Record { generation: record.generation + 1, ..record.clone() };
+    let former = Record { set_uid: "set-0".to_owned(), ..record.clone() };
+    let other = Some(Hold { why: String::new(), settings: 0 });
+    for record in
+        [older, former, Record { hold: None, ..record.clone() }, Record { hold: other, ..record }]
+    {
+        settled.seats.entry(TWO).or_default().record = Some(record);
+        assert!(!let_go(&settled), "{:?}", settled.seats);
+    }
     for cascade in [Cascade::Foreground, Cascade::Orphan] {
         let set = Set { cascade, ..going.set.clone() };
         assert!(let_go(&Seen { set, ..going.clone() }), "nobody stays");

@@ -5,8 +5,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Action, Answer, Drain, Ending, Holder, Ordinal, Reason, Record, Seat, Seen, Set, Settings,
-    View,
+    Action, Answer, Drain, Ending, Holder, Ordinal, Plan, Reason, Record, Report, Seat, Seen, Set,
+    Settings, Step, View,
     check::check,
     plan::plan,
     proof::Proof,
@@ -144,4 +144,21 @@ fn in_a_set_that_departs_the_members_below_stay_until_their_turn() {
     assert_eq!(stays(&set), [true, true, false, false]);
     (set.start, set.replicas) = (1, 4);
     assert_eq!(stays(&set), [false, true, false, false]);
+}
+
+/// A plan that is not idle costs a live read, and one that is idle leaves everything undone.
+#[test]
+fn a_plan_is_idle_where_it_writes_nothing_and_needs_no_closer_look() {
+    let step = || Step { action: Action::Touch, change: None };
+    assert!(Plan::default().is_idle());
+    let reason = Reason::MemberThere;
+    let reports = vec![Report { ordinal: Some(TWO), reason }];
+    assert!(Plan { reports, wake_at: Some(world::NOW), ..Plan::default() }.is_idle());
+    for busy in [
+        Plan { on_set: Some(step()), ..Plan::default() },
+        Plan { steps: BTreeMap::from([(TWO, vec![step()])]), ..Plan::default() },
+        Plan { look_closer: true, ..Plan::default() },
+    ] {
+        assert!(!busy.is_idle(), "{busy:?}");
+    }
 }

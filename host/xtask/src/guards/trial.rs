@@ -22,6 +22,8 @@ const TESTS_MAX: Duration = Duration::from_secs(15 * 60);
 const BUILD_MAX: Duration = Duration::from_secs(60 * 60);
 /// How often a command that runs is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The host is built for speed even for tests, which takes minutes. A guard is as missing in a build that takes seconds.
+const UNOPTIMISED: [&str; 2] = ["--config", "profile.dev.package.tidegate.opt-level=0"];
 /// How many lines of a failed command are told.
 const LINES_TOLD: usize = 30;
 
@@ -41,13 +43,13 @@ pub(crate) enum Ran {
 /// Builds and runs these tests.
 pub(crate) fn run(folder: &Path, falls: &Falls) -> Result<Ran> {
     let mut build = cargo_in(folder);
-    build.arg("test").args(&falls.build).arg("--no-run");
+    build.arg("test").args(UNOPTIMISED).args(&falls.build).arg("--no-run");
     let built = Ended::of(&mut build, BUILD_MAX)?;
     if !built.is_success() {
         return Ok(Ran::Broken(format!("it does not build: {}", built.tail())));
     }
     let mut test = cargo_in(folder);
-    test.arg("test").args(&falls.build).arg("--").args(&falls.run);
+    test.arg("test").args(UNOPTIMISED).args(&falls.build).arg("--").args(&falls.run);
     Ok(judge(&Ended::of(&mut test, TESTS_MAX)?))
 }
 
