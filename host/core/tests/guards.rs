@@ -5,8 +5,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use tidegate_core::{
-    Action, Answer, Drain, Ending, Holder, Ordinal, Plan, Reason, Record, Report, Seat, Seen, Set,
-    Settings, Step, View,
+    Action, Answer, Drain, Ending, Holder, Ordinal, Plan, PodBody, Reason, Record, Report, Seat,
+    Seen, Set, Settings, Step, View,
     check::check,
     plan::plan,
     proof::Proof,
@@ -161,4 +161,26 @@ fn a_plan_is_idle_where_it_writes_nothing_and_needs_no_closer_look() {
     ] {
         assert!(!busy.is_idle(), "{busy:?}");
     }
+}
+
+/// Nobody is asked to render where there is no room; an answer that comes all the same is not acted on.
+#[test]
+fn no_more_drain_pods_are_created_than_the_set_allows() {
+    let (mut seen, seat, drain) = sealed();
+    let orphan = Seat { holder: Holder::Nobody, ..seat.clone() };
+    seen.set.stewardship = Stewardship::Ours(Settings { max_parallel: 1, ..world::settings() });
+    let body = PodBody {
+        manifest: "{}".to_owned(),
+        owner: "data".to_owned(),
+        claims: drain.claims.clone(),
+        state: None,
+        removed: vec![],
+    };
+    let answers = BTreeMap::from([(TWO, Answer::Pod(Box::new(body)))]);
+    seen.seats.insert(TWO, orphan);
+    assert_eq!(plan(&seen, &answers, world::NOW).steps.len(), 1);
+    seen.seats.insert(Ordinal(3), seat);
+    let plan = plan(&seen, &answers, world::NOW);
+    assert_eq!(plan.actions().count(), 0, "{plan:?}");
+    assert!(plan.reports.iter().any(|report| report.reason == Reason::Queued), "{plan:?}");
 }

@@ -30,9 +30,9 @@ const CORE: &str = "tidegate-core";
 /// The arguments of `cargo xtask guards`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only the guards of which the file's name has this part.
+    /// Only the guards of which the file's name has this part; may be given more than once.
     #[arg(long, value_name = "NAME")]
-    pub only: Option<String>,
+    pub only: Vec<String>,
     /// Only what the tests of the core show, which takes a few minutes.
     #[arg(long, conflicts_with = "no_cluster")]
     pub core: bool,
@@ -68,7 +68,7 @@ enum Verdict {
 /// Where the table, a file or a source is not as the others say, or a command could not be run.
 pub fn run(args: &Args) -> Result<ExitCode> {
     if args.mutants {
-        return mutants::run(args.only.as_deref());
+        return mutants::run(&args.only);
     }
     let reach = match (args.core, args.no_cluster) {
         (true, _) => Reach::Core,
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let began = Instant::now();
     let picked: Vec<Guard> = guards
         .iter()
-        .filter(|guard| args.only.as_ref().is_none_or(|part| guard.name.contains(part)))
+        .filter(|guard| args.is_meant(&guard.name))
         .filter_map(|guard| reach.of(guard))
         .collect();
     ensure!(!picked.is_empty(), "no guard of that name falls by these tests");
@@ -97,6 +97,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     summary(caught, &picked, guards.len(), &spell(began.elapsed()));
     Ok(if caught == picked.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Args {
+    fn is_meant(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
+    }
 }
 
 impl Reach {

@@ -21,8 +21,8 @@ const LISTS: &str = "target/mutants/mutants.out";
 /// do its work.
 const CODES: [i32; 3] = [0, 2, 3];
 
-/// Runs them, those of one file where `only` is a part of its name. Fails where one was missed.
-pub(super) fn run(only: Option<&str>) -> Result<ExitCode> {
+/// Runs them, those of the files of which the name has a part of `only`. Fails where one was missed.
+pub(super) fn run(only: &[String]) -> Result<ExitCode> {
     asked(only, &QUICK, &[])?;
     let quick = Lists::read()?;
     if !quick.missed.is_empty() {
@@ -34,11 +34,11 @@ pub(super) fn run(only: Option<&str>) -> Result<ExitCode> {
     Ok(if last.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn asked(only: Option<&str>, tests: &[&str], more: &[&str]) -> Result<()> {
+fn asked(only: &[String], tests: &[&str], more: &[&str]) -> Result<()> {
     let mut command = cargo();
     command.args(["mutants", "--package", PACKAGE, "--baseline", "skip", "--jobs", "1"]);
     command.args(["--timeout", TESTS_MAX_SECS, "--output", "target/mutants"]).args(more);
-    if let Some(part) = only {
+    for part in only {
         command.args(["--file", &format!("**/*{part}*")]);
     }
     if !tests.is_empty() {
