@@ -711,7 +711,7 @@ fn a_set_is_held_where_it_asks_and_let_go_when_nothing_is_left() {
     let hold = Some(Hold { why: String::new(), settings: asked(&going).fingerprint() });
     let mut settled = going.clone();
     let record = Record { hold, ..Record::of(&settled.set) };
-    settled.seats.entry(TWO).or_default().record = Some(record.clone());
+    settled.seats.entry(TWO).or_default().noted = Noted::Record(record.clone());
     assert!(let_go(&settled), "what is left was given back for good");
     let older = Record { generation: record.generation + 1, ..record.clone() };
     let former = Record { set_uid: "set-0".to_owned(), ..record.clone() };
@@ -719,7 +719,7 @@ fn a_set_is_held_where_it_asks_and_let_go_when_nothing_is_left() {
     for record in
         [older, former, Record { hold: None, ..record.clone() }, Record { hold: other, ..record }]
     {
-        settled.seats.entry(TWO).or_default().record = Some(record);
+        settled.seats.entry(TWO).or_default().noted = Noted::Record(record);
         assert!(!let_go(&settled), "{:?}", settled.seats);
     }
     for cascade in [Cascade::Foreground, Cascade::Orphan] {
