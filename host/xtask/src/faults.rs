@@ -51,9 +51,9 @@ fn rows() -> Result<Vec<Row>> {
 
 /// Runs the tests that have no result, and keeps what comes of them.
 fn completed(kept: Results, rows: &[Row]) -> Result<Results> {
-    let named = rows.iter().flat_map(|row| &row.tests).map(Shown::test);
+    let shown = rows.iter().flat_map(|row| &row.tests);
     let unknown: BTreeSet<&Test> =
-        named.filter(|test| !kept.outcomes.contains_key(*test)).collect();
+        shown.filter(|it| it.outcome(&kept).is_none()).map(Shown::test).collect();
     if unknown.is_empty() {
         return Ok(kept);
     }
@@ -87,7 +87,8 @@ fn completed(kept: Results, rows: &[Row]) -> Result<Results> {
 
 /// The arguments of each run: one name, or none for all.
 fn picked(tests: &[&Test]) -> Vec<Vec<String>> {
-    if tests.len() > ONE_BY_ONE_MAX {
+    let is_family = |test: &&Test| test.name.contains('*');
+    if tests.len() > ONE_BY_ONE_MAX || tests.iter().any(is_family) {
         return vec![vec![]];
     }
     tests.iter().map(|test| vec!["--exact".to_owned(), test.name.clone()]).collect()
@@ -102,9 +103,9 @@ fn tell(row: &Row, results: &Results) -> bool {
         println!("    NO TEST");
     }
     for test in &row.tests {
-        let outcome = results.outcomes.get(test.test());
+        let outcome = test.outcome(results);
         let is_there = test.is_in_the_sources().unwrap_or_default();
-        shown &= is_there && outcome == Some(&Outcome::Ok);
+        shown &= is_there && outcome == Some(Outcome::Ok);
         let word = match outcome {
             _ if !is_there => "IS NOT",
             None => "NO RUN",

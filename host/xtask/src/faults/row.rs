@@ -1,18 +1,21 @@
 //! One fault as `host/faults.txt` says it.
 //!
 //! A line with its number and what happens; one after `->` with what is right; then a line for each test: the target, as in the kept results, and the
-//! name. A golden scene stands as `golden FILE: TITLE`.
+//! name. A golden scene stands as `golden FILE: TITLE`. A name with `*` stands for every test that matches, of which one at least must have been run.
 
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo::workspace;
-use crate::results::Test;
+use crate::results::{Outcome, Results, Test};
 use crate::sources;
 
 /// The test that plays every golden scene.
 const GOLDEN: (&str, &str) = ("core/golden", "every_case_ends_as_it_says");
+
+/// What stands for any text in a name.
+const ANY: char = '*';
 
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,19 @@ impl Shown {
         &self.test
     }
 
+    /// What became of it. Of many, the worst; where none was run there is nothing to tell.
+    pub(super) fn outcome(&self, results: &Results) -> Option<Outcome> {
+        if !self.test.name.contains(ANY) {
+            return results.outcomes.get(&self.test).copied();
+        }
+        let of_target = results.outcomes.iter().filter(|(test, _)| test.target == self.test.target);
+        let matching = of_target.filter(|(test, _)| matches(&self.test.name, &test.name));
+        // Of a family of tests some are left out of a common run.
+        let mut ran = matching.map(|(_, outcome)| *outcome).filter(|it| *it != Outcome::Ignored);
+        let first = ran.next()?;
+        Some(if ran.any(|it| it == Outcome::Failed) { Outcome::Failed } else { first })
+    }
+
     /// As the file says it.
     pub(super) fn spell(&self) -> String {
         match &self.scene {
@@ -69,7 +85,8 @@ impl Shown {
     /// Whether the sources have such a test, or the file such a scene.
     pub(super) fn is_in_the_sources(&self) -> Result<bool> {
         let Some((file, title)) = &self.scene else {
-            return sources::name_a_test(&self.test.name);
+            // The names of a family are put together by its own code.
+            return Ok(self.test.name.contains(ANY) || sources::name_a_test(&self.test.name)?);
         };
         let path = workspace().join("host/core/tests/cases").join(file);
         let text = fs::read_to_string(&path).with_context(|| format!("reading {file}"))?;
@@ -87,6 +104,16 @@ impl Shown {
         ensure!(target.contains('/'), "{target:?} is no target: write FOLDER/TARGET");
         let test = Test { target: target.to_owned(), name: name.to_owned() };
         Ok(Self { test, scene: None })
+    }
+}
+
+/// Whether the name is what the pattern says, with any text in the place of each `*`.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once(ANY) {
+        None => pattern == name,
+        Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| {
+            (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| matches(after, rest)))
+        }),
     }
 }
 
@@ -125,6 +152,21 @@ mod tests {
         assert_eq!(spelled, ["core/guards a", "golden b.txt: c d"]);
         assert_eq!(rows[0].tests[1].test().name, GOLDEN.1);
         assert!(rows[1].tests.is_empty());
+    }
+
+    #[test]
+    fn a_family_is_shown_where_all_that_were_run_passed() {
+        let row = Row::all("1. A\n-> b\nhost/sweep real::*::hang\n").unwrap().remove(0);
+        let of = |outcomes: &[(&str, Outcome)]| {
+            let test = |name: &str| Test { target: "host/sweep".into(), name: name.into() };
+            let outcomes = outcomes.iter().map(|(name, it)| (test(name), *it)).collect();
+            row.tests[0].outcome(&Results { outcomes })
+        };
+        let (ok, failed, ignored) = (Outcome::Ok, Outcome::Failed, Outcome::Ignored);
+        assert_eq!(of(&[("real::a::hang", ok), ("real::b::hang", ignored)]), Some(ok));
+        assert_eq!(of(&[("real::a::hang", ok), ("real::b::hang", failed)]), Some(failed));
+        assert_eq!(of(&[("real::a::hang", ignored)]), None);
+        assert_eq!(of(&[("fake::a::hang", ok), ("real::a::hangs", ok)]), None);
     }
 
     #[test]
