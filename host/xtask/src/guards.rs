@@ -39,7 +39,7 @@ pub struct Args {
     /// Only what can be shown without a cluster.
     #[arg(long)]
     pub no_cluster: bool,
-    /// Let cargo-mutants change the core in every way that it knows, instead; see `.cargo/mutants.toml`.
+    /// Let cargo-mutants change the core in every way that it knows, instead.
     #[arg(long, conflicts_with_all = ["core", "no_cluster"])]
     pub mutants: bool,
 }
