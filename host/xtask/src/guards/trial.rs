@@ -23,12 +23,7 @@ const BUILD_MAX: Duration = Duration::from_secs(60 * 60);
 /// How often a command that runs is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The host is built for speed even for tests, which takes minutes. A guard is as missing in a build that takes seconds.
-const UNOPTIMISED: [&str; 4] = [
-    "--config",
-    "profile.dev.package.tidegate.opt-level=0",
-    "--config",
-    "profile.dev.package.xtask.opt-level=0",
-];
+const UNOPTIMISED: [&str; 2] = ["--config", "profile.dev.package.tidegate.opt-level=0"];
 /// How many lines of a failed command are told.
 const LINES_TOLD: usize = 30;
 
