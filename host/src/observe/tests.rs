@@ -20,7 +20,9 @@ fn foreign(change: Change) -> Option<String> {
 fn drain_of(sample: &Sample) -> Drain {
     match sample.seat().holder {
         Holder::Drain(drain) => *drain,
-        other => panic!("{other:?}"),
+        other @ (Holder::Nobody | Holder::Member(_) | Holder::Foreign { .. }) => {
+            panic!("{other:?}")
+        }
     }
 }
 
