@@ -213,6 +213,7 @@ fn enrol(
         ("a member of this set holds the claim", held),
         ("no other set that lives has it", unclaimed),
         ("the claim is not being deleted", alive),
+        ("the claim is bound", claim.is_some_and(|claim| claim.binding == Binding::Bound)),
         (
             "the ordinal is wanted, or its claim was enrolled before",
             is_live(seen, ordinal) || departs,

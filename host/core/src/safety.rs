@@ -146,18 +146,15 @@ fn claims_unfit(set: &Set, seat: &Seat) -> Option<Reason> {
     }
     seat.claims.values().find_map(|claim| {
         let name = claim.name.clone();
-        if let Some(reason) = not_enrolled_here(claim) {
-            return Some(reason);
-        }
-        if claim.is_terminating() {
-            return Some(Reason::ClaimTerminating { claim: name });
-        }
         match claim.binding {
-            Binding::Bound => None,
+            Binding::Bound => {}
             Binding::Pending | Binding::Lost | Binding::Unknown => {
-                Some(Reason::NotBound { claim: name })
+                return Some(Reason::NotBound { claim: name });
             }
         }
+        let terminating =
+            || claim.is_terminating().then_some(Reason::ClaimTerminating { claim: name });
+        not_enrolled_here(claim).or_else(terminating)
     })
 }
 

@@ -176,6 +176,7 @@ fn a_claim_is_enrolled_only_while_its_member_holds_it() {
         ("being deleted", |t| {
             t.claim().deletion = Deletion::Background;
         }),
+        ("that is not bound", |t| t.claim().binding = Binding::Pending),
         ("at an ordinal that is not wanted", |t| {
             t.seen.set.replicas = 2;
         }),

@@ -90,14 +90,15 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether the claim is to be labelled or anchored. One of another set is enrolled anew only where that set is known to be gone.
+    /// Whether the claim is to be labelled or anchored. One of another set is enrolled anew only where that set is known to be gone. One that is not
+    /// bound holds no data yet, and a write to it would make the write by which Kubernetes binds it fail, which is tried again after 15 s.
     fn is_due(&self, claim: &Claim) -> bool {
         let may = match &claim.enrolment {
             Enrolment::Here => self.seen.set.lacks_anchor(claim),
             Enrolment::Nowhere => true,
             Enrolment::Elsewhere { uid: _, lives } => *lives == Some(Life::Gone),
         };
-        may && !claim.is_terminating()
+        may && claim.binding == Binding::Bound && !claim.is_terminating()
     }
 
     fn enrol(&self, claim: &Claim) -> Step {

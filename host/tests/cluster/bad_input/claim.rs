@@ -1,7 +1,7 @@
 //! Claims that cannot be drained, and a name that somebody else holds.
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Orphan, moves_nothing, only_the_label_was_written};
 use crate::site::{Site, same_claim, uid};
@@ -79,16 +79,19 @@ fn one_of_two_deleted_by_a_person(site: &Site<'_>) -> Result<()> {
     site.left_alone("data-web-0", &data, "web-0")
 }
 
-/// A claim of a storage class that there is not: the member never ran, and there is nothing to drain.
+/// A claim of a storage class that there is not: the member never ran, and there is nothing to drain. It is not enrolled either: a write to a claim
+/// that is being bound delays its member.
 fn never_bound(site: &Site<'_>) -> Result<()> {
     let store = moves_nothing().of_storage_class("nobody-provisions-this");
     site.world.api.create(&site.path("apps/v1", "statefulsets", ""), &store.set())?;
-    let enrolled = |claim: &Value| !claim["metadata"]["labels"]["tidegate.dev/set-uid"].is_null();
-    eventually("the claim is enrolled", SOON, || {
-        let claim = site.claim("data-web-0")?.unwrap_or_default();
-        Ok(found_if(enrolled(&claim), || claim["metadata"].to_string()))
+    eventually("the member waits for its claim", SOON, || {
+        let pod = site.pod("web-0")?.unwrap_or_default();
+        Ok(found_if(pod["status"]["phase"] == "Pending", || pod["status"].to_string()))
     })?;
     let orphan = Orphan::left_by(site)?;
     orphan.told("NotBound", &["data-web-0", "never bound", "delete the claim yourself"])?;
+    let claim = site.claim("data-web-0")?.unwrap_or_default();
+    let label = &claim["metadata"]["labels"]["tidegate.dev/set-uid"];
+    ensure!(label.is_null(), "a claim that is not bound was enrolled: {}", claim["metadata"]);
     orphan.is_untouched()
 }
