@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use http::{Method, Request, header::CONTENT_TYPE};
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -20,7 +20,7 @@ impl Api {
     /// The API server that a kubeconfig names.
     pub(crate) fn of(kubeconfig: &Path) -> Result<Self> {
         let runtime = Runtime::new()?;
-        let client = client(&runtime, kubeconfig, |config| config)?;
+        let client = client(&runtime, kubeconfig)?;
         Ok(Self { runtime, client })
     }
 
@@ -86,24 +86,11 @@ impl Api {
     }
 }
 
-/// A client for the API server that a kubeconfig names, without credentials and without retries: what it sends is as it was given.
-pub(crate) fn anonymous(runtime: &Runtime, kubeconfig: &Path) -> Result<Client> {
-    client(runtime, kubeconfig, |mut config| {
-        config.auth_info = AuthInfo::default();
-        config.default_retry = false;
-        config
-    })
-}
-
-fn client(
-    runtime: &Runtime,
-    kubeconfig: &Path,
-    adapt: impl FnOnce(Config) -> Config,
-) -> Result<Client> {
+fn client(runtime: &Runtime, kubeconfig: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     runtime.block_on(async {
         let config =
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Ok(Client::try_from(adapt(config))?)
+        Ok(Client::try_from(config)?)
     })
 }

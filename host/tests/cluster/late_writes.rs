@@ -6,11 +6,11 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::process::HostProcess;
-use crate::proxy::{Call, Held, Point, Proxy};
 use crate::site::{Site, gate, is_drain_pod, uid};
 use crate::store::Store;
 use crate::trial::{Test, apart};
 use crate::wait::{Look, SOON, eventually, found_if};
+use xtask::proxy::{Call, Held, Point, Proxy};
 
 pub(crate) const TESTS: &[Test] = &[
     apart("late_writes::an_enrolment_marks_no_other_claim", enrolment),
@@ -43,7 +43,7 @@ struct Late {
 
 impl Late {
     fn begin(site: &Site<'_>) -> Result<Self> {
-        let proxy = Proxy::start(site.world)?;
+        let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
         let host = HostProcess::behind(&proxy, site, &[])?;
         Ok(Self { proxy, host })
     }

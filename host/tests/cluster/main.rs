@@ -32,7 +32,6 @@ mod obstacle;
 mod operator;
 mod policy_source;
 mod process;
-mod proxy;
 mod puppet;
 mod ranges;
 mod renewal;

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::proxy::Proxy;
 use crate::site::Site;
 use crate::wait::{Look, SOON, eventually};
 use crate::world::{DEPLOYMENT, World, output};
+use xtask::proxy::Proxy;
 
 /// How long the host may take to end after SIGTERM.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);

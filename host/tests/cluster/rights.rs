@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::handmade::{renders, waits_at_the_gate};
 use crate::process::HostProcess;
-use crate::proxy::Proxy;
 use crate::site::{Site, is_drain_pod};
 use crate::store::Store;
 use crate::trial::{Test, apart};
 use crate::wait::{Look, SOON, eventually};
+use xtask::proxy::Proxy;
 
 pub(crate) const TESTS: &[Test] = &[
     apart("rights::a_pinned_policy_changes_for_no_editor", pinned),
@@ -23,7 +23,7 @@ const EDITOR: &str = "--as=editor";
 
 /// The running drain goes on with the module that it began with, and no other begins with what the editor put in its place.
 fn pinned(site: &Site<'_>) -> Result<()> {
-    let proxy = Proxy::start(site.world)?;
+    let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
     let host = HostProcess::behind(&proxy, site, &[])?;
     let digest = site.config_map("mine", ("policy.wasm", &drains_in("honest")))?;
     let policy = format!("mine@sha256:{digest}");
@@ -45,7 +45,7 @@ fn pinned(site: &Site<'_>) -> Result<()> {
 
 /// Where `--allow-unpinned` lets the ConfigMap decide what runs, it runs with what the set itself has.
 fn unpinned(site: &Site<'_>) -> Result<()> {
-    let proxy = Proxy::start(site.world)?;
+    let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
     let _host = HostProcess::behind(&proxy, site, &["--allow-unpinned"])?;
     site.config_map("mine", ("policy.wasm", &drains_in("honest")))?;
     site.start(&Store::bare().annotated("tidegate.dev/policy", "mine"))?;

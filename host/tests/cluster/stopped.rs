@@ -9,12 +9,12 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::process::HostProcess;
-use crate::proxy::{Call, Held, Point, Proxy};
 use crate::site::{Site, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, apart};
 use crate::wait::{SOON, eventually, found_if};
 use crate::world::World;
+use xtask::proxy::{Call, Held, Point, Proxy};
 
 pub(crate) const TESTS: &[Test] = &[
     apart("stopped::before_an_enrolment", enrolment),
@@ -221,10 +221,10 @@ impl<'a> Stage<'a> {
             let named = [format!("--own-name={own}"), format!("--lease-name={}", lease.name)];
             named.into_iter().chain(LEASE.map(str::to_owned)).collect()
         };
-        let proxy = Proxy::start(site.world)?;
+        let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
         let first = HostProcess::in_turn(&proxy, site, &flags(FIRST))?;
         lease.is_held(|holder| holder.starts_with(FIRST))?;
-        let other = Proxy::start(site.world)?;
+        let other = Proxy::start(site.world.cluster.kubeconfig())?;
         let second = HostProcess::in_turn(&other, site, &flags("second"))?;
         Ok(Self { proxy, first, next: (other, second), lease })
     }

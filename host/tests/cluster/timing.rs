@@ -5,11 +5,11 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::process::HostProcess;
-use crate::proxy::{Point, Proxy};
 use crate::site::{QUIET, Site, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, apart};
 use crate::wait::{found_if, stays};
+use xtask::proxy::{Point, Proxy};
 
 pub(crate) const TESTS: &[Test] = &[
     apart("timing::a_late_delete_finds_the_name_still_held", late),
@@ -24,7 +24,7 @@ const DELETE_LOG: &str = "delete persistentvolumeclaims log-web-1";
 /// The DELETE is under way while the finished pod is evicted and the set scaled up. The seal holds the name, so that nobody writes the
 /// claim until it is gone, and the member starts with a fresh one.
 fn late(site: &Site<'_>) -> Result<()> {
-    let proxy = Proxy::start(site.world)?;
+    let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
     let _host = HostProcess::behind(&proxy, site, &[])?;
     site.start(&drains_at_once())?;
     let old = site.claim_uid("data-web-1")?;
@@ -42,7 +42,7 @@ fn late(site: &Site<'_>) -> Result<()> {
 /// The host dies with its DELETE under way, and the next one gives the seal back, because the set has another owner's wish. The member
 /// runs and writes when the DELETE arrives: the claim is the same, and its version is not.
 fn given_back(site: &Site<'_>) -> Result<()> {
-    let proxy = Proxy::start(site.world)?;
+    let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
     let host = HostProcess::behind(&proxy, site, &[])?;
     site.start(&drains_at_once())?;
     let claim = site.claim_uid("data-web-1")?;
@@ -68,7 +68,7 @@ fn given_back(site: &Site<'_>) -> Result<()> {
 /// One of two claims is gone, the host too, the finished pod evicted and the ordinal wanted: a member that started would find one old
 /// volume and one fresh one. It starts when the next host has ended the passage, with two fresh ones.
 fn between_two(site: &Site<'_>) -> Result<()> {
-    let proxy = Proxy::start(site.world)?;
+    let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
     let host = HostProcess::behind(&proxy, site, &[])?;
     site.start(&drains_at_once().with_volumes(&["data", "log"]))?;
     let (data, log) = (site.claim_uid("data-web-1")?, site.claim_uid("log-web-1")?);
@@ -96,7 +96,10 @@ fn between_two(site: &Site<'_>) -> Result<()> {
 /// The first of two DELETEs is carried out, and its answer takes so long that another host ends the passage and the member is back. Then
 /// the first host goes on where it stood: with the second DELETE.
 fn late_answer(site: &Site<'_>) -> Result<()> {
-    let (slow, quick) = (Proxy::start(site.world)?, Proxy::start(site.world)?);
+    let (slow, quick) = (
+        Proxy::start(site.world.cluster.kubeconfig())?,
+        Proxy::start(site.world.cluster.kubeconfig())?,
+    );
     let _slow = HostProcess::behind(&slow, site, &[])?;
     site.start(&drains_at_once().with_volumes(&["data", "log"]))?;
     let (data, log) = (site.claim_uid("data-web-1")?, site.claim_uid("log-web-1")?);

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use crate::handmade::{renders, waits_at_the_gate};
 use crate::process::HostProcess;
-use crate::proxy::{Proxy, Refused};
 use crate::site::{QUIET, Site, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, apart};
 use crate::wait::{SOON, eventually, found_if, stays};
+use xtask::proxy::{Proxy, Refused};
 
 pub(crate) const TESTS: &[Test] = &[
     apart("torn_down::the_set_while_it_is_drained", set_while_draining),
@@ -53,7 +53,7 @@ struct Passage<'a> {
 
 impl<'a> Passage<'a> {
     fn at(site: &'a Site<'a>, stage: Stage) -> Result<Self> {
-        let proxy = Proxy::start(site.world)?;
+        let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
         let host = HostProcess::behind(&proxy, site, &[])?;
         let volumes = ["data", "log"];
         let policy = renders(&waits_at_the_gate("drain", &volumes));

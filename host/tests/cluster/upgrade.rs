@@ -5,10 +5,10 @@ use serde_json::json;
 use xtask::landed;
 
 use crate::process::HostProcess;
-use crate::proxy::{Point, Proxy};
 use crate::site::{Site, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, apart};
+use xtask::proxy::{Point, Proxy};
 
 pub(crate) const TESTS: &[Test] =
     &[apart("upgrade::drains_go_on_from_one_version_to_the_next_and_back", there_and_back)];
@@ -20,7 +20,7 @@ const SCRIPT: &str = "until [ -e /data/gate ]; do [ ! -e /data/fail ] || { rm /d
 /// version writes a record that the one before has to read.
 fn there_and_back(site: &Site<'_>) -> Result<()> {
     let before = landed::host()?;
-    let proxy = Proxy::start(site.world)?;
+    let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
     let host = HostProcess::of(&before, &proxy, site)?;
     site.start(&Store::exec(&json!({ "script": SCRIPT })).of(5))?;
     site.scale("web", 1)?;

@@ -12,6 +12,7 @@ pub mod image;
 pub mod landed;
 pub mod policies;
 pub mod progress;
+pub mod proxy;
 pub mod results;
 mod sources;
 pub mod standin;
