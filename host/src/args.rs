@@ -4,10 +4,16 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{lease::Timing, operator::OperatorCommand};
+use crate::{
+    cluster::{self, Patience},
+    lease::Timing,
+    operator::OperatorCommand,
+};
 
 /// The longest span of a lease, in seconds: nobody waits longer than an hour for a dead host.
 const LEASE_LONGEST_SECS: i64 = 3_600;
+/// The longest that the API server may be waited for, in seconds: what is dead for longer should have been noticed.
+const PATIENCE_LONGEST_SECS: i64 = 600;
 /// The longest name of an object: Kubernetes' own limit.
 const OBJECT_NAME_MAX_BYTES: usize = 253;
 
@@ -64,9 +70,33 @@ pub struct RunArgs {
     /// hundreds.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
+    /// How long the API server is waited for.
+    #[command(flatten)]
+    pub patience: PatienceArgs,
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// How long the API server is waited for.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct PatienceArgs {
+    /// How long a request may take before its outcome counts as unknown. Admission webhooks may take up to 30 s; where none does, less finds
+    /// a dead connection earlier.
+    #[arg(long, default_value_t = cluster::REQUEST_DEADLINE_SECS, value_parser = clap::value_parser!(u16).range(1..=PATIENCE_LONGEST_SECS))]
+    pub request_deadline_secs: u16,
+    /// How long a watch may be silent before it is opened again: how long a dead connection goes unnoticed. Each opening is a request for each
+    /// of four watches.
+    #[arg(long, default_value_t = cluster::WATCH_SECS, value_parser = clap::value_parser!(u16).range(1..=PATIENCE_LONGEST_SECS))]
+    pub watch_secs: u16,
+}
+
+impl PatienceArgs {
+    /// The same for the clients.
+    #[must_use]
+    pub const fn patience(self) -> Patience {
+        Patience { request_secs: self.request_deadline_secs, watch_secs: self.watch_secs }
+    }
 }
 
 /// Which of several hosts acts. The defaults of the spans are those of Kubernetes' own controllers.

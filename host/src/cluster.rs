@@ -15,7 +15,13 @@ use crate::{
 
 /// How long a single request may take before its outcome counts as unknown, in seconds: above the API server's own limit for slow
 /// admission (30 s for a webhook) nothing is gained by waiting.
-const REQUEST_DEADLINE_SECS: u64 = 30;
+pub const REQUEST_DEADLINE_SECS: u16 = 30;
+
+/// How long a watch may be silent before it is opened again, in seconds. It bounds how long a dead connection goes unnoticed.
+pub const WATCH_SECS: u16 = 60;
+
+/// How much longer than a watch lasts its connection may bring nothing, in seconds: the API server ends a watch in time, and that has to arrive.
+const SILENCE_MARGIN_SECS: u16 = 10;
 
 /// How many objects one page of a list brings. A page is held as it was received, some 30 kB an object, until it is trimmed; many sets are read
 /// at once, and a namespace may hold thousands of pods.
@@ -26,7 +32,24 @@ const PAGE_SIZE: u32 = 200;
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    watching: Client,
     effect: Effect,
+    patience: Patience,
+}
+
+/// How long the API server is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a single request may take, in seconds.
+    pub request_secs: u16,
+    /// How long a watch may be silent, in seconds.
+    pub watch_secs: u16,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { request_secs: REQUEST_DEADLINE_SECS, watch_secs: WATCH_SECS }
+    }
 }
 
 /// What becomes of a write.
@@ -62,21 +85,30 @@ impl Cluster {
     ///
     /// # Errors
     /// Where neither is there, or its credentials cannot be read.
-    pub async fn connect(effect: Effect) -> anyhow::Result<Self> {
+    pub async fn connect(effect: Effect, patience: Patience) -> anyhow::Result<Self> {
         let config = match std::env::var_os("KUBECONFIG") {
             Some(_) => Config::from_kubeconfig(&KubeConfigOptions::default()).await?,
             None => Config::incluster()?,
         };
-        Self::new(config, effect)
+        Self::patient(config, effect, patience)
     }
 
     /// Clients for the cluster that this configuration names.
     ///
     /// # Errors
     /// Where its credentials cannot be read.
-    pub fn new(mut config: Config, effect: Effect) -> anyhow::Result<Self> {
+    pub fn new(config: Config, effect: Effect) -> anyhow::Result<Self> {
+        Self::patient(config, effect, Patience::default())
+    }
+
+    fn patient(mut config: Config, effect: Effect, patience: Patience) -> anyhow::Result<Self> {
         config.default_retry = false;
-        Ok(Self { client: Client::try_from(config)?, effect })
+        let client = Client::try_from(config.clone())?;
+        // The library bounds the silence of a watch that has begun, and neither its beginning nor the list before it.
+        let silence_secs = patience.watch_secs.saturating_add(SILENCE_MARGIN_SECS);
+        config.read_timeout = Some(Duration::from_secs(silence_secs.into()));
+        config.reset_reader_on_write = true;
+        Ok(Self { client, watching: Client::try_from(config)?, effect, patience })
     }
 
     /// What becomes of the writes.
@@ -85,7 +117,19 @@ impl Cluster {
         self.effect
     }
 
-    /// The client for watches and events.
+    /// The client for watches, which gives up a connection that brings nothing for longer than a watch lasts.
+    #[must_use]
+    pub fn watching(&self) -> Client {
+        self.watching.clone()
+    }
+
+    /// How long the API server is waited for.
+    #[must_use]
+    pub const fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// The client for events and the lease.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
@@ -104,9 +148,9 @@ impl Cluster {
         let claims: Api<ClaimObject> = Api::namespaced(self.client(), namespace);
         let pods: Api<PodObject> = Api::namespaced(self.client(), namespace);
         let what = |kind: &str| format!("reading {kind} of {namespace}/{set}");
-        let claims = within(what("the claims"), every(&claims));
-        let pods = within(what("the pods"), every(&pods));
-        let set = within(what("the set"), sets.get_opt(set));
+        let claims = self.within(what("the claims"), every(&claims));
+        let pods = self.within(what("the pods"), every(&pods));
+        let set = self.within(what("the set"), sets.get_opt(set));
         let (set, claims, pods) = match order {
             Order::AtOnce => futures::try_join!(set, claims, pods)?,
             Order::ClaimsFirst => {
@@ -131,7 +175,7 @@ impl Cluster {
     ) -> Result<Option<k8s_openapi::api::core::v1::ConfigMap>, Error> {
         let maps: Api<k8s_openapi::api::core::v1::ConfigMap> =
             Api::namespaced(self.client(), namespace);
-        within(format!("reading ConfigMap {namespace}/{name}"), maps.get_opt(name)).await
+        self.within(format!("reading ConfigMap {namespace}/{name}"), maps.get_opt(name)).await
     }
 
     /// The UID of a namespace, if it is there.
@@ -141,7 +185,7 @@ impl Cluster {
     pub async fn namespace_uid(&self, namespace: &str) -> Result<Option<String>, Error> {
         let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client());
         let found = namespaces.get_metadata_opt(namespace);
-        let found = within(format!("reading namespace {namespace}"), found).await?;
+        let found = self.within(format!("reading namespace {namespace}"), found).await?;
         Ok(found.and_then(|it| it.metadata.uid))
     }
 
@@ -159,7 +203,7 @@ impl Cluster {
             None => (Api::all(self.client()), "every namespace".to_owned()),
         };
         let what = format!("reading the {} of {place}", K::plural(&()));
-        within(what, every_of(&api, ListParams::default().fields(fields))).await
+        self.within(what, every_of(&api, ListParams::default().fields(fields))).await
     }
 
     /// Sends one write, once.
@@ -172,7 +216,22 @@ impl Cluster {
             Effect::DryRun => without_effect(request)
                 .map_err(|error| Error::Malformed(format!("{what}: {error}")))?,
         };
-        within(what, self.client.request::<Value>(request)).await
+        self.within(what, self.client.request::<Value>(request)).await
+    }
+
+    async fn within<T>(
+        &self,
+        what: String,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Error> {
+        let secs = self.patience.request_secs;
+        tracing::trace!("{what}: asked");
+        let answer = tokio::time::timeout(Duration::from_secs(secs.into()), request).await;
+        tracing::trace!(accepted = matches!(answer, Ok(Ok(_))), "{what}: answered");
+        match answer {
+            Ok(answer) => answer.map_err(|error| Error::of_request(what, error)),
+            Err(_) => Err(Error::NoAnswer { what, why: format!("no answer in {secs} s") }),
+        }
     }
 }
 
@@ -206,22 +265,6 @@ where
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(all),
-        }
-    }
-}
-
-async fn within<T>(
-    what: String,
-    request: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, Error> {
-    tracing::trace!("{what}: asked");
-    let answer = tokio::time::timeout(Duration::from_secs(REQUEST_DEADLINE_SECS), request).await;
-    tracing::trace!(accepted = matches!(answer, Ok(Ok(_))), "{what}: answered");
-    match answer {
-        Ok(answer) => answer.map_err(|error| Error::of_request(what, error)),
-        Err(_) => {
-            let why = format!("no answer in {REQUEST_DEADLINE_SECS} s");
-            Err(Error::NoAnswer { what, why })
         }
     }
 }

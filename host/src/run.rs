@@ -9,7 +9,7 @@ use kube::{
     runtime::{
         WatchStreamExt as _,
         reflector::{self, ObjectRef},
-        watcher::{self, watcher},
+        watcher,
     },
 };
 use serde::de::DeserializeOwned;
@@ -70,7 +70,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 async fn serve(args: RunArgs, policies: Policies) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let cluster = Cluster::connect(effect(&args))
+    let cluster = Cluster::connect(effect(&args), args.patience.patience())
         .await
         .context("no cluster: run inside one, or set KUBECONFIG")?;
     let readiness = Readiness::default();
@@ -149,11 +149,12 @@ async fn work(
     readiness: Readiness,
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let client = cluster.client();
+    let (client, patient) = (cluster.client(), cluster.watching());
     let pinning = if args.allow_unpinned { Pinning::Optional } else { Pinning::Required };
     let (changes, changed) = mpsc::channel(CHANGES_MAX);
-    let claims = Watched::<ClaimObject>::start(api(&client, &args), None, changes.clone());
-    let pods = Watched::<PodObject>::start(api(&client, &args), Some(MEMBERS), changes);
+    let how = |selector| watching::config(selector, cluster.patience().watch_secs);
+    let claims = Watched::<ClaimObject>::start(api(&patient, &args), how(None), changes.clone());
+    let pods = Watched::<PodObject>::start(api(&patient, &args), how(Some(MEMBERS)), changes);
 
     let (store, writer) = reflector::store();
     let (gone, left_behind) = mpsc::channel(CHANGES_MAX);
@@ -171,7 +172,7 @@ async fn work(
     pods.listed().await?;
 
     let work = Work { host, at_once_max: usize::from(args.concurrency), stopped };
-    let of_sets = work.of_sets(api(&client, &args), writer, changed, gone);
+    let of_sets = work.of_sets(api(&patient, &args), writer, changed, gone);
     let of_pods = async {
         // Before the sets are listed every drain pod would seem to be left behind.
         if work.host.sets.wait_until_ready().await.is_err() {
@@ -180,7 +181,7 @@ async fn work(
         readiness.set(Part::Watches);
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(namespace = args.namespace.as_deref().unwrap_or("all"), version, "watching");
-        work.of_drain_pods(api(&client, &args), left_behind).await;
+        work.of_drain_pods(api(&patient, &args), left_behind).await;
     };
     futures::join!(of_sets, of_pods);
     Ok(())
@@ -194,6 +195,10 @@ struct Work {
 }
 
 impl Work {
+    fn how(&self, selector: Option<&str>) -> watcher::Config {
+        watching::config(selector, self.host.cluster.patience().watch_secs)
+    }
+
     async fn of_sets(
         &self,
         api: Api<SetObject>,
@@ -201,8 +206,7 @@ impl Work {
         changed: mpsc::Receiver<Key>,
         gone: mpsc::Sender<Key>,
     ) {
-        let sets = watcher(api, watching::config(None))
-            .default_backoff()
+        let sets = watching::events(api, self.how(None))
             .reflect(writer)
             .inspect_ok(move |event| {
                 if let watcher::Event::Delete(set) = event {
@@ -221,10 +225,8 @@ impl Work {
 
     async fn of_drain_pods(&self, api: Api<PodObject>, left_behind: mpsc::Receiver<Key>) {
         let (store, writer) = reflector::store();
-        let pods = watcher(api, watching::config(Some(marks::SET_UID)))
-            .default_backoff()
-            .reflect(writer)
-            .applied_objects();
+        let pods =
+            watching::events(api, self.how(Some(marks::SET_UID))).reflect(writer).applied_objects();
         let index = Arc::clone(&self.host.pods);
         let led_to = each(left_behind, move |namespace, set| {
             let pods = index.with_prefix(namespace, &format!("{set}-"));
@@ -314,10 +316,10 @@ where
         + Sync
         + 'static,
 {
-    fn start(api: Api<K>, selector: Option<&'static str>, changes: mpsc::Sender<Key>) -> Self {
+    fn start(api: Api<K>, how: watcher::Config, changes: mpsc::Sender<Key>) -> Self {
         let index = Arc::new(Index::default());
         let (sender, listed) = watch::channel(false);
-        tokio::spawn(watching::follow(api, selector, Arc::clone(&index), sender, changes));
+        tokio::spawn(watching::follow(api, how, Arc::clone(&index), sender, changes));
         Self { index, listed }
     }
 

@@ -7,7 +7,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _, stream};
+use http::StatusCode;
 use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
@@ -20,8 +21,6 @@ use tokio::sync::{mpsc, watch};
 
 /// How many objects one page of a list brings: what is buffered while a list is read is bounded by it.
 const PAGE_SIZE: u32 = 100;
-/// How long a watch may be silent before it is opened again, in seconds. It bounds how long a dead connection goes unnoticed.
-const WATCH_SECS: u32 = 60;
 
 /// A namespace and a name.
 pub type Key = (String, String);
@@ -76,14 +75,14 @@ impl<K: Resource> Index<K> {
 /// true once the first list is in; nothing is sent before.
 pub async fn follow<K>(
     api: Api<K>,
-    selector: Option<&str>,
+    how: watcher::Config,
     index: Arc<Index<K>>,
     listed: watch::Sender<bool>,
     changed: mpsc::Sender<Key>,
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = watcher::watcher(api, config(selector)).default_backoff().boxed();
+    let mut events = events(api, how).boxed();
     let mut list = BTreeMap::new();
     while let Some(event) = events.next().await {
         let keys = match event {
@@ -129,10 +128,38 @@ pub async fn follow<K>(
     }
 }
 
-/// How everything is watched.
+/// What a watch shows, after a pause where it failed. Where the API server does not know the version any more from which a watch is to begin,
+/// everything is listed anew: the library asks for that version again and again.
+pub fn events<K>(
+    api: Api<K>,
+    how: watcher::Config,
+) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let begin = move || watcher::watcher(api.clone(), how.clone()).boxed();
+    let first = begin();
+    let events = stream::unfold((first, begin), |(mut events, begin)| async move {
+        let event = events.next().await?;
+        if event.as_ref().is_err_and(is_expired) {
+            events = begin();
+        }
+        Some((event, (events, begin)))
+    });
+    events.default_backoff()
+}
+
+fn is_expired(error: &watcher::Error) -> bool {
+    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else {
+        return false;
+    };
+    status.code == StatusCode::GONE.as_u16()
+}
+
+/// How everything is watched that the selector chooses, for so long at a time.
 #[must_use]
-pub fn config(selector: Option<&str>) -> watcher::Config {
-    let config = watcher::Config::default().page_size(PAGE_SIZE).timeout(WATCH_SECS);
+pub fn config(selector: Option<&str>, watch_secs: u16) -> watcher::Config {
+    let config = watcher::Config::default().page_size(PAGE_SIZE).timeout(watch_secs.into());
     match selector {
         Some(selector) => config.labels(selector),
         None => config,
