@@ -8,6 +8,7 @@ mod cgroups;
 mod command;
 mod control_plane;
 mod credentials;
+mod laggard;
 mod layout;
 mod namespaces;
 mod node;
@@ -29,6 +30,7 @@ use process::Part;
 use record::Record;
 
 pub use command::{Args, run};
+pub use laggard::Laggard;
 pub use obstacle::kubelet_obstacle;
 
 /// The address of the node, and of the API server for pods.
@@ -102,6 +104,8 @@ pub struct Cluster {
     owned: Owned,
     parts: Vec<Part>,
     namespaces: Option<Namespaces>,
+    /// Where etcd is asked, where that is an address of this machine.
+    etcd_port: Option<u16>,
 }
 
 /// Whether the cluster ends with its [`Cluster`].
@@ -205,7 +209,8 @@ impl Cluster {
         namespaces: Option<Namespaces>,
     ) -> Self {
         let (kubeconfig, audit_log) = (layout.kubeconfig(), layout.audit_log());
-        Self { layout, record, kubeconfig, audit_log, owned, parts, namespaces }
+        let etcd_port = None;
+        Self { layout, record, kubeconfig, audit_log, owned, parts, namespaces, etcd_port }
     }
 
     fn end(&mut self) -> Result<()> {

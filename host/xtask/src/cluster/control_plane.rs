@@ -26,6 +26,18 @@ pub(super) struct Endpoints {
     pub(super) etcd_peer_port: u16,
 }
 
+/// Which API server.
+pub(super) struct ApiServer {
+    /// Its name among the parts.
+    pub(super) name: &'static str,
+    /// The file of its audit log in the state folder.
+    pub(super) audit_log: &'static str,
+}
+
+/// The one that everybody asks.
+pub(super) const API_SERVER: ApiServer =
+    ApiServer { name: "kube-apiserver", audit_log: "audit.log" };
+
 /// Writes what is recorded of each request: who did what to which object. Watches are recorded when
 /// they begin too, because one that lasts would else leave no trace. Of a volume that is made its
 /// body is recorded, because it alone names the folder.
@@ -72,6 +84,7 @@ pub(super) fn start_api_server(
     layout: &Layout,
     at: &Endpoints,
     nodes: Nodes,
+    which: &ApiServer,
 ) -> Result<Part> {
     let file = |name: &str| layout.seen(name);
     let mut arguments = vec![
@@ -98,7 +111,7 @@ pub(super) fn start_api_server(
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
         "--allow-privileged=true".to_owned(),
         format!("--audit-policy-file={}", file("audit-policy.json")),
-        format!("--audit-log-path={}", file("audit.log")),
+        format!("--audit-log-path={}", file(which.audit_log)),
         // Megabytes in one file before another is begun: readers of the log expect it whole.
         "--audit-log-maxsize=4096".to_owned(),
     ];
@@ -107,7 +120,7 @@ pub(super) fn start_api_server(
         // An endpoint on the loopback is refused, and no pod asks for the service.
         Nodes::StandInOnly => arguments.push("--endpoint-reconciler-type=none".to_owned()),
     }
-    launcher.start(layout, "kube-apiserver", &layout.seen_binary("kubernetes"), &arguments)
+    launcher.start(layout, which.name, &layout.seen_binary("kubernetes"), &arguments)
 }
 
 /// Starts the controller manager with all controllers and the provisioner of volumes that are

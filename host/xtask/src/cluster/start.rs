@@ -144,6 +144,7 @@ fn start_plain(options: &Options, layout: Layout) -> Result<Cluster> {
     credentials::write(&layout, &server, &server, &["127.0.0.1", API_SERVICE_ADDRESS])?;
     let record = Record { nodes: options.nodes, server, holders: Vec::new() };
     let mut cluster = Cluster::assemble(layout, record, Owned::Yes, Vec::new(), None);
+    cluster.etcd_port = Some(at.etcd_port);
     let launcher = Launcher::Plain(options.lifetime);
     start_control_plane(&mut cluster, launcher, options, &at, IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     await_control_plane(&mut cluster)?;
@@ -162,7 +163,8 @@ fn start_control_plane(
     let layout = cluster.layout.clone();
     control_plane::write_audit_policy(&layout)?;
     cluster.add(control_plane::start_etcd(launcher, &layout, at)?)?;
-    cluster.add(control_plane::start_api_server(launcher, &layout, at, options.nodes)?)?;
+    let which = &control_plane::API_SERVER;
+    cluster.add(control_plane::start_api_server(launcher, &layout, at, options.nodes, which)?)?;
     let api = SocketAddr::new(address, at.api_port);
     cluster.wait_for("kube-apiserver", |_| readiness::accepts(&api))?;
     cluster.wait_for("kube-apiserver", |cluster| cluster.answers(&["get", "--raw", "/readyz"]))?;
