@@ -6,12 +6,12 @@ mod bare;
 mod client;
 mod figures;
 mod fleet;
-mod host;
+pub(crate) mod host;
 mod latency;
 mod policy;
 mod requests;
 mod sets;
-mod stage;
+pub(crate) mod stage;
 
 use anyhow::Result;
 

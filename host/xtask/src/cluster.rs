@@ -19,6 +19,7 @@ mod readiness;
 mod record;
 mod start;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -56,13 +57,25 @@ pub enum Lifetime {
     UntilDown,
 }
 
-/// How many requests the controller manager may send.
+/// How many requests controller manager and scheduler may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientLimits {
-    /// 20 a second, as clusters have it: with hundreds of sets its garbage collector falls behind.
+    /// 20 and 50 a second, as clusters have it: with hundreds of sets its garbage collector falls behind.
     Default,
-    /// 500 a second, for tests that measure something else.
+    /// 500 a second each, for tests that measure something else.
     Raised,
+}
+
+/// What the control plane remembers of its past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum History {
+    /// What clusters do: a few minutes of it, and of each request who asked for what.
+    AsUsual,
+    /// Every version of every object, as JSON; of the requests those of one user alone, and of its deletions the answers.
+    Kept {
+        /// The user's name, as the API server knows it.
+        of: String,
+    },
 }
 
 /// How a cluster is started.
@@ -74,8 +87,10 @@ pub struct Options {
     pub nodes: Nodes,
     /// How long it lives.
     pub lifetime: Lifetime,
-    /// How many requests the controller manager may send.
+    /// How many requests controller manager and scheduler may send.
     pub client_limits: ClientLimits,
+    /// What the control plane remembers of its past.
+    pub history: History,
 }
 
 impl Default for Options {
@@ -85,6 +100,7 @@ impl Default for Options {
             nodes: Nodes::Kubelet,
             lifetime: Lifetime::Starter,
             client_limits: ClientLimits::Default,
+            history: History::AsUsual,
         }
     }
 }
@@ -158,6 +174,11 @@ impl Cluster {
     /// and for each watch that began.
     pub fn audit_log(&self) -> &Path {
         &self.audit_log
+    }
+
+    /// Where this machine reaches etcd: that of a cluster that this process started, with [`Nodes::StandInOnly`].
+    pub fn etcd(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, self.etcd_port?)))
     }
 
     /// The address of the API server, such as `https://198.18.88.2:6443`.

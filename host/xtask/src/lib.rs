@@ -16,5 +16,6 @@ pub mod proxy;
 pub mod results;
 mod sources;
 pub mod standin;
+pub mod storm;
 pub mod targets;
 pub mod test;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use xtask::{bench, cluster, demo, explore, faults, guards, image, policies, standin, test};
+use xtask::{bench, cluster, demo, explore, faults, guards, image, policies, standin, storm, test};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "What developers of tidegate run.")]
@@ -34,6 +34,8 @@ enum Task {
     Policies(policies::Args),
     /// A node that plays pods as plain processes or from scripts, for a machine without a kubelet.
     Standin(standin::Args),
+    /// Random schedules on a real control plane, hosts killed and stopped, and an oracle that reads etcd's history.
+    Storm(storm::Args),
     /// Every test, those on a real cluster too; ends as `cargo test` does.
     Test(test::Args),
 }
@@ -49,6 +51,7 @@ fn main() -> Result<ExitCode> {
         Task::Image => image::run()?,
         Task::Policies(args) => policies::run(&args)?,
         Task::Standin(args) => standin::run(&args)?,
+        Task::Storm(args) => return storm::run(&args),
         Task::Test(args) => return test::run(&args),
     }
     Ok(ExitCode::SUCCESS)

@@ -328,6 +328,27 @@ impl StandIn {
         answer.map_err(anyhow::Error::msg)
     }
 
+    /// As [`Self::finish`], for the pod of this UID and no later one of its name.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn finish_pod(
+        &self,
+        uid: &str,
+        container: &str,
+        exit_code: i32,
+        message: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let answer = self.ask(|reply| Order::FinishPod {
+            uid: uid.to_owned(),
+            container: container.to_owned(),
+            exit_code,
+            message: message.map(str::to_owned),
+            reply,
+        })?;
+        answer.map_err(anyhow::Error::msg)
+    }
+
     /// What the last run of a container of a pod played as processes has printed so far.
     ///
     /// # Errors
@@ -399,16 +420,6 @@ impl Drop for StandIn {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// The image of this reference, however it is spelt.
-fn image_of<'a>(images: &'a BTreeMap<String, Image>, reference: Option<&str>) -> Option<&'a Image> {
-    let short = |r: &str| {
-        let r = r.strip_prefix("docker.io/").unwrap_or(r);
-        r.strip_prefix("library/").unwrap_or(r).to_owned()
-    };
-    let wanted = short(reference?);
-    images.iter().find(|(name, _)| short(name) == wanted).map(|(_, image)| image)
 }
 
 /// The node's thread from its beginning to its end.

@@ -123,7 +123,7 @@ impl std::fmt::Display for Resident {
 }
 
 /// The one process that a keeper has started.
-fn child_of(keeper: u32) -> Result<u32> {
+pub(crate) fn child_of(keeper: u32) -> Result<u32> {
     let mut children = String::new();
     for thread in fs::read_dir(format!("/proc/{keeper}/task"))? {
         children += &fs::read_to_string(thread?.path().join("children"))?;

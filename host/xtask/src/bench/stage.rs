@@ -16,7 +16,7 @@ use crate::progress::{during, say};
 use crate::standin::StandIn;
 
 /// The account of the host in the namespace of its install.
-pub(super) const HOST: &str = "tidegate";
+pub(crate) const HOST: &str = "tidegate";
 
 /// The fleet whose pods the nodes play.
 pub(super) const FLEET: &str = "bench";
@@ -34,9 +34,9 @@ pub(super) struct Stage {
 }
 
 /// What the install tells the host.
-struct Told {
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
+pub(crate) struct Told {
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Stage {
@@ -117,7 +117,7 @@ impl Stage {
 }
 
 /// Installs the host as the README says, but for its pod; answers what that pod would have been told.
-fn install(cluster: &Cluster) -> Result<Told> {
+pub(crate) fn install(cluster: &Cluster) -> Result<Told> {
     let kubectl =
         |arguments: &[&str]| output(cluster.kubectl().current_dir(workspace()).args(arguments));
     kubectl(&["apply", "-k", "deploy/cluster"])?;

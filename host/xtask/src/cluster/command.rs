@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{ClientLimits, Cluster, Lifetime, Nodes, Options, default_dir, down};
+use super::{ClientLimits, Cluster, History, Lifetime, Nodes, Options, default_dir, down};
 use crate::progress;
 
 /// A real Kubernetes on this machine.
@@ -64,6 +64,7 @@ pub fn run(args: &Args) -> Result<()> {
                 } else {
                     ClientLimits::Default
                 },
+                history: History::AsUsual,
             };
             let started = Instant::now();
             let cluster = Cluster::start(&options)?;

@@ -7,12 +7,15 @@ use serde_json::json;
 
 use super::layout::Layout;
 use super::process::{Launcher, Part};
-use super::{ClientLimits, Nodes};
+use super::{ClientLimits, History, Nodes};
 
 /// Addresses of services; pods have theirs from the node's bridge.
 const SERVICE_RANGE: &str = "10.96.0.0/16";
 /// The first of them, which is the API server's.
 pub(super) const API_SERVICE_ADDRESS: &str = "10.96.0.1";
+
+/// How much etcd may hold: what its makers call the most that is wise.
+const ETCD_BYTES_MAX: u64 = 8 << 30;
 
 /// Where the control plane listens.
 #[derive(Clone, Debug)]
@@ -41,19 +44,26 @@ pub(super) const API_SERVER: ApiServer =
 /// Writes what is recorded of each request: who did what to which object. Watches are recorded when
 /// they begin too, because one that lasts would else leave no trace. Of a volume that is made its
 /// body is recorded, because it alone names the folder.
-pub(super) fn write_audit_policy(layout: &Layout) -> Result<()> {
+pub(super) fn write_audit_policy(layout: &Layout, history: &History) -> Result<()> {
+    let mut rules = vec![json!({
+        "level": "Request",
+        "verbs": ["create"],
+        "resources": [{"group": "", "resources": ["persistentvolumes"]}],
+    })];
+    match history {
+        History::AsUsual => rules.push(json!({"level": "Metadata"})),
+        // Whoever reads it all wants nothing else in it, and the API server has better to do.
+        History::Kept { of } => rules.extend([
+            json!({"level": "RequestResponse", "users": [of], "verbs": ["delete"]}),
+            json!({"level": "Metadata", "users": [of]}),
+            json!({"level": "None"}),
+        ]),
+    }
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [
-            {
-                "level": "Request",
-                "verbs": ["create"],
-                "resources": [{"group": "", "resources": ["persistentvolumes"]}],
-            },
-            {"level": "Metadata"},
-        ],
+        "rules": rules,
     });
     let path = layout.dir.join("audit-policy.json");
     fs::write(&path, policy.to_string()).with_context(|| format!("writing {}", path.display()))
@@ -74,6 +84,8 @@ pub(super) fn start_etcd(launcher: Launcher, layout: &Layout, at: &Endpoints) ->
         format!("--initial-cluster=etcd={peer}"),
         // The cluster is thrown away when it ends: nothing of it must survive a loss of power.
         "--unsafe-no-fsync=true".to_owned(),
+        // A history that is kept outgrows the default of 2 GB.
+        format!("--quota-backend-bytes={ETCD_BYTES_MAX}"),
     ];
     launcher.start(layout, "etcd", &layout.seen_binary("kubernetes"), &arguments)
 }
@@ -85,6 +97,7 @@ pub(super) fn start_api_server(
     at: &Endpoints,
     nodes: Nodes,
     which: &ApiServer,
+    history: &History,
 ) -> Result<Part> {
     let file = |name: &str| layout.seen(name);
     let mut arguments = vec![
@@ -115,6 +128,13 @@ pub(super) fn start_api_server(
         // Megabytes in one file before another is begun: readers of the log expect it whole.
         "--audit-log-maxsize=4096".to_owned(),
     ];
+    match history {
+        History::AsUsual => {}
+        History::Kept { .. } => arguments.extend([
+            "--storage-media-type=application/json".to_owned(),
+            "--etcd-compaction-interval=0".to_owned(),
+        ]),
+    }
     match nodes {
         Nodes::Kubelet => {}
         // An endpoint on the loopback is refused, and no pod asks for the service.
@@ -143,22 +163,31 @@ pub(super) fn start_controller_manager(
         format!("--root-ca-file={}", layout.seen("ca.crt")),
         "--enable-hostpath-provisioner=true".to_owned(),
     ];
-    match limits {
-        ClientLimits::Default => {}
-        ClientLimits::Raised => {
-            arguments.extend(["--kube-api-qps=500".to_owned(), "--kube-api-burst=1000".to_owned()])
-        }
-    }
+    arguments.extend(limit_arguments(limits));
     launcher.start(layout, "kube-controller-manager", &layout.seen_binary("kubernetes"), &arguments)
 }
 
 /// Starts the scheduler.
-pub(super) fn start_scheduler(launcher: Launcher, layout: &Layout) -> Result<Part> {
-    let arguments = [
+pub(super) fn start_scheduler(
+    launcher: Launcher,
+    layout: &Layout,
+    limits: ClientLimits,
+) -> Result<Part> {
+    let mut arguments = vec![
         "kube-scheduler".to_owned(),
         format!("--kubeconfig={}", layout.seen("scheduler.kubeconfig")),
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
     ];
+    arguments.extend(limit_arguments(limits));
     launcher.start(layout, "kube-scheduler", &layout.seen_binary("kubernetes"), &arguments)
+}
+
+fn limit_arguments(limits: ClientLimits) -> Vec<String> {
+    match limits {
+        ClientLimits::Default => Vec::new(),
+        ClientLimits::Raised => {
+            vec!["--kube-api-qps=500".to_owned(), "--kube-api-burst=1000".to_owned()]
+        }
+    }
 }

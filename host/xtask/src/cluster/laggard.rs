@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::{self, ApiServer, Endpoints};
 use super::process::{Launcher, POLL, Part, tail};
-use super::{Cluster, Lifetime, Nodes};
+use super::{Cluster, History, Lifetime, Nodes};
 use delay::Delay;
 
 /// How long it may take to come up: its own first look at everything is late, too.
@@ -54,8 +54,14 @@ impl Laggard {
         };
         let layout = &cluster.layout;
         let launcher = Launcher::Plain(Lifetime::Starter);
-        let part =
-            control_plane::start_api_server(launcher, layout, &at, Nodes::StandInOnly, &LAGGARD)?;
+        let part = control_plane::start_api_server(
+            launcher,
+            layout,
+            &at,
+            Nodes::StandInOnly,
+            &LAGGARD,
+            &History::AsUsual,
+        )?;
         let server = format!("https://127.0.0.1:{}", at.api_port);
         let kubeconfig = kubeconfig_for(cluster, &server)?;
         let mut laggard = Self { part, kubeconfig, _delay: delay };

@@ -161,16 +161,19 @@ fn start_control_plane(
     address: IpAddr,
 ) -> Result<()> {
     let layout = cluster.layout.clone();
-    control_plane::write_audit_policy(&layout)?;
+    control_plane::write_audit_policy(&layout, &options.history)?;
     cluster.add(control_plane::start_etcd(launcher, &layout, at)?)?;
     let which = &control_plane::API_SERVER;
-    cluster.add(control_plane::start_api_server(launcher, &layout, at, options.nodes, which)?)?;
+    let history = &options.history;
+    let api_server =
+        control_plane::start_api_server(launcher, &layout, at, options.nodes, which, history)?;
+    cluster.add(api_server)?;
     let api = SocketAddr::new(address, at.api_port);
     cluster.wait_for("kube-apiserver", |_| readiness::accepts(&api))?;
     cluster.wait_for("kube-apiserver", |cluster| cluster.answers(&["get", "--raw", "/readyz"]))?;
     let limits = options.client_limits;
     cluster.add(control_plane::start_controller_manager(launcher, &layout, limits)?)?;
-    cluster.add(control_plane::start_scheduler(launcher, &layout)?)?;
+    cluster.add(control_plane::start_scheduler(launcher, &layout, limits)?)?;
     cluster.wait_for("kube-apiserver", Cluster::takes_base)
 }
 

@@ -96,6 +96,19 @@ pub(crate) enum Order {
         /// Why it could not be done.
         reply: std::sync::mpsc::Sender<Result<(), String>>,
     },
+    /// End a scripted container of the pod of this UID.
+    FinishPod {
+        /// The pod's UID.
+        uid: String,
+        /// Name of the container.
+        container: String,
+        /// Its exit code.
+        exit_code: i32,
+        /// Its termination message.
+        message: Option<String>,
+        /// Why it could not be done.
+        reply: std::sync::mpsc::Sender<Result<(), String>>,
+    },
     /// Read a container's log.
     Log {
         /// Namespace and name of the pod.
@@ -189,6 +202,13 @@ impl Driver {
                 });
                 let answer = event.map(|(uid, event)| self.handle(&uid, event));
                 let _ = reply.send(answer.map_err(|e| format!("pod {}/{}: {e}", pod.0, pod.1)));
+            }
+            Order::FinishPod { uid, container, exit_code, message, reply } => {
+                let resident =
+                    self.residents.get(&uid).ok_or_else(|| "it is not on this node".to_owned());
+                let event = resident.and_then(|r| r.finish(&container, exit_code, message));
+                let answer = event.map(|event| self.handle(&uid, event));
+                let _ = reply.send(answer.map_err(|e| format!("pod {uid}: {e}")));
             }
             Order::Log { pod, container, reply } => {
                 let log = self.find(&pod).and_then(|r| r.log(&self.shared, &container));

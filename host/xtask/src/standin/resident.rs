@@ -23,7 +23,7 @@ use super::script::ScriptedExit;
 use super::timers::Timers;
 use super::volume::VolumeMaker;
 use super::write::{Target, Writer};
-use super::{Options, Play, image_of};
+use super::{Image, Options, Play};
 
 /// How long the node waits before it looks again for what a pod's volumes lack.
 const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -365,6 +365,16 @@ async fn prepare(shared: Shared, pod: Pod, pod_ip: String) {
 fn container_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
     let spec = pod.spec.as_ref()?;
     spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == name)
+}
+
+/// The image of this reference, however it is spelt.
+fn image_of<'a>(images: &'a BTreeMap<String, Image>, reference: Option<&str>) -> Option<&'a Image> {
+    let short = |r: &str| {
+        let r = r.strip_prefix("docker.io/").unwrap_or(r);
+        r.strip_prefix("library/").unwrap_or(r).to_owned()
+    };
+    let wanted = short(reference?);
+    images.iter().find(|(name, _)| short(name) == wanted).map(|(_, image)| image)
 }
 
 fn exited(container: usize, run: u32, exit: ScriptedExit) -> Event {

@@ -1,0 +1,240 @@
+//! Whether a namespace has come to rest, from its objects and events alone: whatever is not as it should be has a reason that is told and true.
+
+use serde_json::Value;
+
+use super::manifests::STRANGER;
+use super::past::{
+    Kind, Objects, annotation, controller, get, has_ended, has_finalizer, is_terminating, label,
+    list, mounts, name, of_kind, text, uid,
+};
+use super::schedule::{SET, TEMPLATES};
+
+/// The annotation with the marks of a drain pod.
+pub(super) const DRAIN: &str = "tidegate.dev/drain";
+
+/// The finalizer of a sealed pod.
+pub(super) const SEAL: &str = "tidegate.dev/seal";
+
+/// The finalizer of a set that is drained before it goes.
+const HOLD: &str = "tidegate.dev/drain-on-delete";
+
+/// The label of an enrolled claim.
+pub(super) const ENROLLED: &str = "tidegate.dev/set-uid";
+
+/// The annotations that make a set the host's.
+const OURS: [&str; 2] =
+    ["tidegate.dev/policy", "statefulsets.kubernetes.io/scaledown-pod-template"];
+
+/// What a namespace is like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rest {
+    /// What is not at rest, in words.
+    pub(super) unrest: Vec<String>,
+    /// The claims that nobody wants and that are kept, with the reason that was told.
+    pub(super) kept: Vec<(String, &'static str)>,
+}
+
+/// Looks at all of it.
+pub(super) fn look(objects: &Objects) -> Rest {
+    let mut rest = Rest::default();
+    let set = get(objects, Kind::Set, SET);
+    for pod in of_kind(objects, Kind::Pod) {
+        look_at_pod(objects, pod, &mut rest);
+    }
+    for claim in of_kind(objects, Kind::Claim) {
+        look_at_claim(objects, set, claim, &mut rest);
+    }
+    match set {
+        // It is held as long as one of its drains is, and that says why.
+        Some(set) if is_terminating(set) && (rest.kept.is_empty() || !has_finalizer(set, HOLD)) => {
+            rest.unrest.push(format!("the set is deleted and still there: {}", finalizers(set)));
+        }
+        Some(set) if !is_terminating(set) => {
+            for ordinal in wanted(set) {
+                look_at_member(objects, set, ordinal, &mut rest);
+            }
+        }
+        Some(_) | None => {}
+    }
+    rest
+}
+
+/// The ordinals that a set wants.
+pub(super) fn wanted(set: &Value) -> std::ops::Range<u64> {
+    let number = |pointer: &str| set.pointer(pointer).and_then(Value::as_u64);
+    let start = number("/spec/ordinals/start").unwrap_or_default();
+    start..start + number("/spec/replicas").unwrap_or(1)
+}
+
+/// The template and the ordinal of a claim.
+pub(super) fn seat(claim: &str) -> Option<(&'static str, u64)> {
+    TEMPLATES.iter().find_map(|template| {
+        let rest = claim.strip_prefix(template)?.strip_prefix('-')?;
+        Some((*template, rest.strip_prefix(SET)?.strip_prefix('-')?.parse().ok()?))
+    })
+}
+
+fn look_at_pod(objects: &Objects, pod: &Value, rest: &mut Rest) {
+    let pod_name = name(pod);
+    if annotation(pod, DRAIN).is_some() {
+        match why_drain_stays(objects, pod) {
+            Some(code) => rest.kept.push((pod_name.to_owned(), code)),
+            None => rest.unrest.push(format!(
+                "drain pod {pod_name} ({}) is still there: {}{}",
+                text(pod, "/status/phase"),
+                finalizers(pod),
+                if is_terminating(pod) { ", being deleted" } else { "" },
+            )),
+        }
+    } else if is_terminating(pod) {
+        rest.unrest.push(format!("pod {pod_name} is being deleted: {}", finalizers(pod)));
+    } else if label(pod, STRANGER).is_some() {
+        rest.unrest.push(format!("the stranger {pod_name} is still there"));
+    }
+}
+
+/// Why a drain pod may stay for good: a person's deed has taken away what its end needs, and the host says so.
+fn why_drain_stays(objects: &Objects, pod: &Value) -> Option<&'static str> {
+    let claims: Vec<&Value> =
+        of_kind(objects, Kind::Claim).filter(|claim| mounts(pod, name(claim))).collect();
+    let marks: Value = serde_json::from_str(annotation(pod, DRAIN)?).ok()?;
+    let of_set = text(&marks, "/setUid");
+    let says = |reasons: &[&'static str]| told(objects, of_set, name(pod), reasons);
+    let is_sealed = has_finalizer(pod, SEAL);
+    if is_sealed && claims.iter().any(|claim| label(claim, ENROLLED) != Some(of_set)) {
+        return says(&["NotEnrolled", "EnrolledElsewhere"]);
+    }
+    let is_last_copy = !is_sealed && claims.iter().any(|claim| is_terminating(claim));
+    let failed = text(pod, "/status/phase") == "Failed";
+    if is_last_copy && failed {
+        return says(&["PodHoldsData"]);
+    }
+    None
+}
+
+fn look_at_claim(objects: &Objects, set: Option<&Value>, claim: &Value, rest: &mut Rest) {
+    let claim_name = name(claim);
+    let Some((_, ordinal)) = seat(claim_name) else {
+        rest.unrest.push(format!("claim {claim_name} is nobody's"));
+        return;
+    };
+    let pod_name = format!("{SET}-{ordinal}");
+    let pod = get(objects, Kind::Pod, &pod_name);
+    if is_terminating(claim) {
+        // A person deleted it, and the pod that runs holds it.
+        let is_held = pod.is_some_and(|pod| !has_ended(pod) && mounts(pod, claim_name));
+        let drain_stays = pod.is_some_and(|pod| annotation(pod, DRAIN).is_some());
+        if !is_held && !drain_stays {
+            rest.unrest.push(format!("claim {claim_name} is being deleted: {}", finalizers(claim)));
+        }
+        return;
+    }
+    let Some(set) = set.filter(|set| !is_terminating(set)) else {
+        rest.kept.push((claim_name.to_owned(), "NoSet"));
+        return;
+    };
+    if wanted(set).contains(&ordinal) || pod.is_some_and(|pod| annotation(pod, DRAIN).is_some()) {
+        return;
+    }
+    if let Some(pod) = pod {
+        rest.unrest.push(format!("pod {} of an ordinal that nobody wants is there", name(pod)));
+        return;
+    }
+    if !OURS.iter().any(|key| annotation(set, key).is_some()) {
+        rest.kept.push((claim_name.to_owned(), "NotOurs"));
+        return;
+    }
+    let reasons = reasons(objects, set, ordinal);
+    match told(objects, uid(set), &pod_name, &reasons) {
+        Some(code) => rest.kept.push((claim_name.to_owned(), code)),
+        None if reasons.is_empty() => {
+            rest.unrest.push(format!("claim {claim_name} is an orphan and could be drained"));
+        }
+        None => rest
+            .unrest
+            .push(format!("claim {claim_name} is kept, for which nobody told any of {reasons:?}")),
+    }
+}
+
+/// What is true of an orphan and keeps it from being drained.
+fn reasons(objects: &Objects, set: &Value, ordinal: u64) -> Vec<&'static str> {
+    let mut reasons = Vec::new();
+    if ordinal < wanted(set).start {
+        reasons.push("BelowStart");
+    }
+    let zero = annotation(set, "tidegate.dev/scale-to-zero");
+    if wanted(set).is_empty() && zero != Some("drain") {
+        reasons.push("ScaledToZero");
+    }
+    if annotation(set, "tidegate.dev/paused") == Some("true") {
+        reasons.push("Paused");
+    }
+    for template in list(set, "/spec/volumeClaimTemplates") {
+        let claim = format!("{}-{SET}-{ordinal}", name(template));
+        let Some(claim) = get(objects, Kind::Claim, &claim) else {
+            reasons.push("ClaimMissing");
+            continue;
+        };
+        match label(claim, ENROLLED) {
+            None => reasons.push("NotEnrolled"),
+            Some(by) if by != uid(set) => reasons.push("EnrolledElsewhere"),
+            Some(_) => {}
+        }
+        // The policy took its drain back while the ordinal was wanted, and it is not wanted any more.
+        if annotation(claim, "tidegate.dev/record").is_some_and(|it| it.contains("\"hold\"")) {
+            reasons.push("Held");
+        }
+    }
+    reasons
+}
+
+/// The first of these reasons that an event about the set of this UID tells of the member.
+fn told(
+    objects: &Objects,
+    of_set: &str,
+    member: &str,
+    reasons: &[&'static str],
+) -> Option<&'static str> {
+    let about = format!("{member}: ");
+    reasons.iter().copied().find(|reason| {
+        of_kind(objects, Kind::Event).any(|event| {
+            let note = [text(event, "/message"), text(event, "/note")].concat();
+            let of = [text(event, "/involvedObject/uid"), text(event, "/regarding/uid")].concat();
+            text(event, "/reason") == *reason && of == of_set && note.starts_with(&about)
+        })
+    })
+}
+
+fn look_at_member(objects: &Objects, set: &Value, ordinal: u64, rest: &mut Rest) {
+    let pod_name = format!("{SET}-{ordinal}");
+    let Some(pod) = get(objects, Kind::Pod, &pod_name) else {
+        rest.unrest.push(format!("member {pod_name} is not there"));
+        return;
+    };
+    if annotation(pod, DRAIN).is_some() {
+        return;
+    }
+    if controller(pod, "StatefulSet") != Some(uid(set)) {
+        rest.unrest.push(format!("pod {pod_name} is not of the set that is there"));
+    } else if text(pod, "/status/phase") != "Running" {
+        rest.unrest.push(format!("member {pod_name} is {}", text(pod, "/status/phase")));
+    }
+    let is_ours = OURS.iter().any(|key| annotation(set, key).is_some());
+    for template in list(set, "/spec/volumeClaimTemplates") {
+        let claim_name = format!("{}-{SET}-{ordinal}", name(template));
+        match get(objects, Kind::Claim, &claim_name) {
+            None => rest.unrest.push(format!("member {pod_name} runs without claim {claim_name}")),
+            Some(claim) if is_ours && !is_terminating(claim) => {
+                if label(claim, ENROLLED) != Some(uid(set)) {
+                    rest.unrest.push(format!("claim {claim_name} of a member is not enrolled"));
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn finalizers(object: &Value) -> String {
+    let all: Vec<&str> = list(object, "/metadata/finalizers").filter_map(Value::as_str).collect();
+    if all.is_empty() { "no finalizer".to_owned() } else { all.join(", ") }
+}
