@@ -26,6 +26,7 @@
 mod bind;
 mod config;
 mod container;
+mod course;
 mod drive;
 mod event;
 mod launch;
@@ -52,6 +53,7 @@ use kube::{Client, Config};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
+pub use course::Course;
 pub use script::{Script, ScriptError};
 
 use crate::progress;

@@ -381,6 +381,7 @@ fn exited(container: usize, run: u32, exit: ScriptedExit) -> Event {
     Event::Exited { container, run, exit_code: exit.code, message: exit.message }
 }
 
-fn killed() -> ScriptedExit {
+/// How a container ends that SIGKILL has ended.
+pub(crate) fn killed() -> ScriptedExit {
     ScriptedExit { after: Duration::ZERO, code: EXIT_CODE_KILLED, message: None }
 }

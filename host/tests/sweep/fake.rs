@@ -1,0 +1,252 @@
+//! A Kubernetes in the test's own process: an API server on the loopback that keeps everything in memory, and the parts of the control plane
+//! and the node that matter to the host. It plays what the host and its tests ask for, by the rules of the real one, and refuses the rest
+//! with 501, so that nothing is taken for granted that was never shown.
+//!
+//! What differs from a real cluster, and has to be known by whoever uses it:
+//! - The controllers act at once, in a fixed order, after each change. Slow are only scripts, what is behind a proxy, and the watches of
+//!   [`Fake::server_behind`].
+//! - A set's controller that found the name held rests until its set or a pod of its own changes. The real one also tries again by itself
+//!   after a time that may be long.
+//! - Nobody is asked who they are, and everybody may do everything. Nothing is admitted or changed by webhooks.
+//! - There are no rolling updates, no budgets, no volumes but by name, and no taints.
+
+mod admission;
+mod controllers;
+mod http;
+mod kind;
+mod object;
+mod patch;
+mod refusal;
+mod request;
+mod selector;
+mod store;
+mod watching;
+mod write;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use axum::Router;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::yield_now;
+use tokio::time::sleep_until;
+
+use controllers::{Controllers, NODE};
+use store::Store;
+use write::{Effect, Writer};
+
+pub(crate) use kind::Kind;
+pub(crate) use store::Change;
+
+/// The namespace of the host's own things.
+const OWN_NAMESPACE: &str = "tidegate";
+
+/// How late the watches of the API server are that is behind: later than a host needs to start and to make a pass.
+const BEHIND: Duration = Duration::from_secs(1);
+
+/// A fake cluster. It ends when it is dropped.
+pub(crate) struct Fake {
+    address: SocketAddr,
+    behind: SocketAddr,
+    shared: Arc<Shared>,
+    rested: watch::Receiver<u64>,
+    runtime: Runtime,
+}
+
+/// What the API server and the controllers share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    told: watch::Sender<u64>,
+}
+
+/// What is kept.
+#[derive(Default)]
+pub(crate) struct State {
+    store: Store,
+    controllers: Controllers,
+}
+
+impl Fake {
+    /// Starts one, with a node, and the host's own namespace beside `default`.
+    pub(crate) fn start() -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let (told, _) = watch::channel(0);
+        let shared = Arc::new(Shared { state: Mutex::default(), told });
+        for namespace in ["default", OWN_NAMESPACE] {
+            shared.make(Kind::Namespace, "", &json!({ "metadata": { "name": namespace } }))?;
+        }
+        let labels = json!({
+            "kubernetes.io/hostname": NODE,
+            "kubernetes.io/os": "linux",
+            "tidegate.dev/stand-in": "true",
+        });
+        let node = json!({ "metadata": { "name": NODE, "labels": labels } });
+        shared.make(Kind::Node, "", &node)?;
+        let (rests, rested) = watch::channel(0);
+        let (address, behind) = runtime.block_on(async {
+            tokio::spawn(control(Arc::clone(&shared), rests));
+            let fresh = serve(http::router(Arc::clone(&shared), Duration::ZERO)).await?;
+            let behind = serve(http::router(Arc::clone(&shared), BEHIND)).await?;
+            anyhow::Ok((fresh, behind))
+        })?;
+        Ok(Self { address, behind, shared, rested, runtime })
+    }
+
+    /// The address for a kubeconfig. No credentials are asked for.
+    pub(crate) fn server(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address of an API server of the same cluster that is behind: its watches show every change late. What is read there without naming a
+    /// version is as it is.
+    pub(crate) fn server_behind(&self) -> String {
+        format!("http://{}", self.behind)
+    }
+
+    /// A kubeconfig for one of these addresses.
+    pub(crate) fn kubeconfig(server: &str) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{ "name": "fake", "cluster": { "server": server } }],
+            "users": [{ "name": "fake", "user": {} }],
+            "contexts": [{ "name": "fake", "context": { "cluster": "fake", "user": "fake" } }],
+            "current-context": "fake",
+        })
+    }
+
+    /// Has pods that bear this label played so, in the words of the stand-in node's scripts, unless their own annotation says otherwise.
+    /// Without either a main container runs until it is told to end, and exits with 0 then.
+    pub(crate) fn play(&self, label: &str, script: &str) -> Result<()> {
+        let script = script.parse()?;
+        self.shared.lock().controllers.kubelet.play(label, script);
+        Ok(())
+    }
+
+    /// Ends a running container of a pod.
+    pub(crate) fn finish(
+        &self,
+        (namespace, pod): (&str, &str),
+        container: &str,
+        exit_code: i32,
+        message: Option<&str>,
+    ) -> Result<()> {
+        let mut state = self.shared.lock();
+        state.controllers.kubelet.finish((namespace, pod), container, exit_code, message)?;
+        drop(state);
+        self.shared.tell();
+        Ok(())
+    }
+
+    /// Puts a policy of the library where the host looks for it; answers the host's argument that names it.
+    pub(crate) fn library(&self, policy: &str) -> Result<String> {
+        let path = format!("{}/../deploy/library/{policy}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let value = |key: &str| {
+            let mut lines = text.lines().filter_map(|line| line.trim().split_once(": "));
+            let found = lines.find(|(name, _)| *name == key).map(|(_, value)| value);
+            found
+                .map(|value| value.trim_matches('"'))
+                .with_context(|| format!("{path} has no {key}"))
+        };
+        let (name, data, digest) =
+            (value("name")?, value("policy.wasm.gz")?, value("tidegate.dev/sha256")?);
+        let map = json!({
+            "metadata": { "name": name },
+            "immutable": true,
+            "binaryData": { "policy.wasm.gz": data },
+        });
+        self.shared.make(Kind::ConfigMap, OWN_NAMESPACE, &map)?;
+        Ok(format!("--library={policy}={name}/policy.wasm.gz@sha256:{digest}"))
+    }
+
+    /// The latest writes, in their order.
+    pub(crate) fn history(&self) -> Vec<Change> {
+        self.shared.lock().store.changes().cloned().collect()
+    }
+
+    /// Forgets what was before: who asks for it is told that it is gone.
+    pub(crate) fn compact(&self) {
+        self.shared.lock().store.compact();
+        self.shared.tell();
+    }
+
+    /// Waits until the controllers have nothing to do but what a script has due later.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let mut rested = self.rested.clone();
+        let asked = *self.shared.told.borrow();
+        let waited = self.runtime.block_on(rested.wait_for(|rested| *rested >= asked));
+        waited.map(|_| ()).map_err(|_| anyhow!("the controllers of the fake cluster are gone"))
+    }
+}
+
+impl Shared {
+    /// Everything that is kept, for as long as the answer lives.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of every change.
+    pub(crate) fn told(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
+    }
+
+    /// Tells that something has changed.
+    pub(crate) fn tell(&self) {
+        self.told.send_modify(|times| *times += 1);
+    }
+
+    /// Has one controller do one thing; answers whether there was anything to do.
+    fn control(&self) -> bool {
+        let mut state = self.lock();
+        let State { store, controllers } = &mut *state;
+        controllers.act(store)
+    }
+
+    fn make(&self, kind: Kind, within: &str, object: &Value) -> Result<()> {
+        let mut state = self.lock();
+        let mut writer = Writer { store: &mut state.store, by: "the test", effect: Effect::Real };
+        let made = writer.create(kind, within, object);
+        made.map_err(|refusal| anyhow!("the fake API server refuses it: {}", refusal.status()))?;
+        drop(state);
+        self.tell();
+        Ok(())
+    }
+}
+
+/// Answers at an address of the loopback; says which.
+async fn serve(router: Router) -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(address)
+}
+
+/// Has the controllers act on every change, and when a script has something due. Clients come in between any two of their writes.
+async fn control(shared: Arc<Shared>, rests: watch::Sender<u64>) {
+    let mut told = shared.told();
+    loop {
+        let heard = *told.borrow_and_update();
+        while shared.control() {
+            shared.tell();
+            yield_now().await;
+        }
+        let due = shared.lock().controllers.kubelet.next_at();
+        rests.send_replace(heard);
+        let wait = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            heard = told.changed() => if heard.is_err() { return },
+            () = wait => {}
+        }
+    }
+}
