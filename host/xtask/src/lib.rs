@@ -8,6 +8,7 @@ pub mod example;
 pub mod explore;
 pub mod faults;
 pub mod guards;
+pub mod honest;
 pub mod image;
 pub mod landed;
 pub mod policies;
