@@ -4,7 +4,7 @@
 //!
 //! What differs from a real cluster, and has to be known by whoever uses it:
 //! - The controllers act at once, in a fixed order, after each change. Slow are only scripts, what is behind a proxy, and the watches of
-//!   [`Fake::server_behind`].
+//!   [`Fake::kubeconfig_behind`].
 //! - A set's controller that found the name held rests until its set or a pod of its own changes. The real one also tries again by itself
 //!   after a time that may be long.
 //! - Nobody is asked who they are, and everybody may do everything. Nothing is admitted or changed by webhooks.
@@ -23,13 +23,16 @@ mod store;
 mod watching;
 mod write;
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -46,13 +49,16 @@ pub(crate) use store::Change;
 /// The namespace of the host's own things.
 const OWN_NAMESPACE: &str = "tidegate";
 
-/// How late the watches of the API server are that is behind: later than a host needs to start and to make a pass.
-const BEHIND: Duration = Duration::from_secs(1);
+/// The kubeconfig of the API server that shows what is so.
+const FRESH: &str = "kubeconfig";
+/// The kubeconfig of the one that is behind.
+const BEHIND: &str = "behind.kubeconfig";
+/// How late its watches are: later than a host needs to start and to make a pass.
+const DELAY: Duration = Duration::from_secs(1);
 
 /// A fake cluster. It ends when it is dropped.
 pub(crate) struct Fake {
-    address: SocketAddr,
-    behind: SocketAddr,
+    folder: TempDir,
     shared: Arc<Shared>,
     rested: watch::Receiver<u64>,
     runtime: Runtime,
@@ -88,36 +94,25 @@ impl Fake {
         let node = json!({ "metadata": { "name": NODE, "labels": labels } });
         shared.make(Kind::Node, "", &node)?;
         let (rests, rested) = watch::channel(0);
-        let (address, behind) = runtime.block_on(async {
-            tokio::spawn(control(Arc::clone(&shared), rests));
-            let fresh = serve(http::router(Arc::clone(&shared), Duration::ZERO)).await?;
-            let behind = serve(http::router(Arc::clone(&shared), BEHIND)).await?;
-            anyhow::Ok((fresh, behind))
-        })?;
-        Ok(Self { address, behind, shared, rested, runtime })
+        runtime.spawn(control(Arc::clone(&shared), rests));
+        let folder = tempfile::tempdir()?;
+        for (name, delay) in [(FRESH, Duration::ZERO), (BEHIND, DELAY)] {
+            let router = http::router(Arc::clone(&shared), delay);
+            let address = runtime.block_on(serve(router))?;
+            fs::write(folder.path().join(name), kubeconfig(address).to_string())?;
+        }
+        Ok(Self { folder, shared, rested, runtime })
     }
 
-    /// The address for a kubeconfig. No credentials are asked for.
-    pub(crate) fn server(&self) -> String {
-        format!("http://{}", self.address)
+    /// A kubeconfig for it. No credentials are asked for.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join(FRESH)
     }
 
-    /// The address of an API server of the same cluster that is behind: its watches show every change late. What is read there without naming a
+    /// A kubeconfig for an API server of the same cluster that is behind: its watches show every change late. What is read there without naming a
     /// version is as it is.
-    pub(crate) fn server_behind(&self) -> String {
-        format!("http://{}", self.behind)
-    }
-
-    /// A kubeconfig for one of these addresses.
-    pub(crate) fn kubeconfig(server: &str) -> Value {
-        json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{ "name": "fake", "cluster": { "server": server } }],
-            "users": [{ "name": "fake", "user": {} }],
-            "contexts": [{ "name": "fake", "context": { "cluster": "fake", "user": "fake" } }],
-            "current-context": "fake",
-        })
+    pub(crate) fn kubeconfig_behind(&self) -> PathBuf {
+        self.folder.path().join(BEHIND)
     }
 
     /// Has pods that bear this label played so, in the words of the stand-in node's scripts, unless their own annotation says otherwise.
@@ -146,7 +141,7 @@ impl Fake {
     /// Puts a policy of the library where the host looks for it; answers the host's argument that names it.
     pub(crate) fn library(&self, policy: &str) -> Result<String> {
         let path = format!("{}/../deploy/library/{policy}.yaml", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
         let value = |key: &str| {
             let mut lines = text.lines().filter_map(|line| line.trim().split_once(": "));
             let found = lines.find(|(name, _)| *name == key).map(|(_, value)| value);
@@ -217,6 +212,17 @@ impl Shared {
         self.tell();
         Ok(())
     }
+}
+
+fn kubeconfig(address: SocketAddr) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{ "name": "fake", "cluster": { "server": format!("http://{address}") } }],
+        "users": [{ "name": "fake", "user": {} }],
+        "contexts": [{ "name": "fake", "context": { "cluster": "fake", "user": "fake" } }],
+        "current-context": "fake",
+    })
 }
 
 /// Answers at an address of the loopback; says which.
