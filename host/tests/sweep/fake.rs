@@ -171,7 +171,7 @@ impl Fake {
         self.shared.tell();
     }
 
-    /// Waits until the controllers have nothing to do but what a script has due later.
+    /// Waits until nobody has anything to do any more, and no script has anything due.
     pub(crate) fn settle(&self) -> Result<()> {
         let mut rested = self.rested.clone();
         let asked = *self.shared.told.borrow();
@@ -243,7 +243,9 @@ async fn control(shared: Arc<Shared>, rests: watch::Sender<u64>) {
             yield_now().await;
         }
         let due = shared.lock().controllers.kubelet.next_at();
-        rests.send_replace(heard);
+        if due.is_none() {
+            rests.send_replace(heard);
+        }
         let wait = async {
             match due {
                 Some(due) => sleep_until(due).await,

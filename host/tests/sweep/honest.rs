@@ -18,6 +18,9 @@ use crate::fake::Fake;
 /// How long an observer may take to be told of what has happened: the controllers themselves are waited for.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
+/// A label of every pod of a script.
+const OF_THE_SCRIPTS: &str = "app";
+
 /// A test for each script.
 pub(crate) fn all() -> Vec<Trial> {
     let fake = Arc::new(std::sync::OnceLock::new());
@@ -26,12 +29,19 @@ pub(crate) fn all() -> Vec<Trial> {
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = name.unwrap_or_default();
         Trial::test(format!("fake::honest::{}", name.replace('-', "_")), move || {
-            let fake = fake.get_or_init(|| Fake::start().map_err(|error| format!("{error:#}")));
+            let fake = fake.get_or_init(|| start().map_err(|error| format!("{error:#}")));
             let fake = fake.as_ref().map_err(|why| Failed::from(why.clone()))?;
             played(fake, &name, &path).map_err(|error| Failed::from(format!("{error:#}")))
         })
     };
     scripts().into_iter().map(trial).collect()
+}
+
+fn start() -> Result<Fake> {
+    let fake = Fake::start()?;
+    // What a line asks of a pod that is being deleted is to find it there.
+    fake.play(OF_THE_SCRIPTS, "on-term exit 0 after 300ms")?;
+    Ok(fake)
 }
 
 fn played(fake: &Fake, name: &str, script: &Path) -> Result<()> {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::container::State;
 use super::event::{Effect, Event, Stop};
 use super::plan::{PodPlan, Sight};
-use super::pod::Pod;
+use super::pod::{Pod, Stage};
 use super::resident::{Reporting, killed};
 use super::script::{Script, ScriptedExit};
 use super::status::status_of;
@@ -88,10 +88,10 @@ impl Course {
         true
     }
 
-    /// When something is due.
+    /// When something is due; never once nothing of the pod runs any more.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {
-        self.timers.next_at()
+        self.timers.next_at().filter(|_| self.pod.stage != Stage::Ended)
     }
 
     /// The status that is to be written, where it is another than before.
