@@ -44,7 +44,7 @@ use store::Store;
 use write::{Effect, Writer};
 
 pub(crate) use kind::Kind;
-pub(crate) use store::Change;
+pub(crate) use store::{Change, What};
 
 /// The namespace of the host's own things.
 const OWN_NAMESPACE: &str = "tidegate";

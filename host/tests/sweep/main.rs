@@ -12,12 +12,16 @@
 #[path = "../cluster/api.rs"]
 mod api;
 mod call;
+mod fake;
 mod fault;
 mod ground;
 mod history;
+mod honest;
 mod host;
+mod in_memory;
 mod passage;
 mod real;
+mod rules;
 mod run;
 mod scene;
 mod state;
@@ -45,7 +49,10 @@ fn main() -> ExitCode {
     let processors = available_parallelism().map_or(1, usize::from);
     arguments.test_threads.get_or_insert(processors * RUNS_PER_PROCESSOR);
     let real = Arc::new(Lazy::of(real::start));
-    let trials = trial::all("real", &real);
+    let in_memory = Arc::new(Lazy::of(in_memory::start));
+    let on_grounds = [trial::all("real", &real), trial::all("fake", &in_memory)];
+    let of_the_fake = [honest::all(), rules::all()];
+    let trials = on_grounds.into_iter().chain(of_the_fake).flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()
     // The grounds end with what holds them.
 }

@@ -10,7 +10,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::fake::Fake;
+use crate::fake::{Fake, Kind, What};
 
 /// How long a line of a watch may take.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
@@ -236,6 +236,10 @@ fn foreground(fake: &Fake, api: &Api) -> Result<()> {
     api.merge(&format!("{PODS}/web-1"), &json!({ "metadata": { "finalizers": null } }))?;
     fake.settle()?;
     ensure!(api.get(&format!("{SETS}/web"))?.is_none(), "it stays");
+    let history = fake.history();
+    let last = history.iter().rev().find(|change| change.what == What::Deleted);
+    let last = last.context("nothing was deleted")?;
+    ensure!(last.key.kind == Kind::Set && last.by == "garbage-collector", "last went {last:?}");
     Ok(())
 }
 
