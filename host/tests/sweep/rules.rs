@@ -136,7 +136,8 @@ fn dry_run(_fake: &Fake, api: &Api) -> Result<()> {
 
 fn nothing_changed(_fake: &Fake, api: &Api) -> Result<()> {
     let made = api.create(MAPS, &map("a"))?;
-    let after = api.merge(&format!("{MAPS}/a"), &json!({ "metadata": { "labels": null } }))?;
+    let nothing = json!({ "metadata": { "labels": null, "annotations": { "x": null } } });
+    let after = api.merge(&format!("{MAPS}/a"), &nothing)?;
     ensure!(made == after, "{made} became {after}");
     Ok(())
 }

@@ -140,13 +140,9 @@ fn dispatch(writer: &mut Writer<'_>, asked: &Asked) -> Answer {
         ("DELETE", Some(key), "") => {
             let last = writer.delete(key, &deletion(&asked.body, &asked.query)?)?;
             let is_gone = writer.store.get(key).is_none();
-            Ok((
-                StatusCode::OK,
-                match kind {
-                    Kind::Set if is_gone => success(key, StatusCode::OK),
-                    _ => asked.form.one(&last),
-                },
-            ))
+            let is_told = !(is_gone && *kind == Kind::Set);
+            let last = if is_told { asked.form.one(&last) } else { success(key, StatusCode::OK) };
+            Ok((StatusCode::OK, last))
         }
         (method, _, part) => {
             let what = format!("{method} of {}/{part}", kind.plural());

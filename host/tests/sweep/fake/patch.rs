@@ -62,15 +62,15 @@ fn merge(into: &mut Value, patch: &Value, style: Style) -> Result<(), Refusal> {
         *into = Value::Object(Map::new());
     }
     for (key, value) in patch {
-        match value {
-            value if key.starts_with('$') => directive(into, key, value, style)?,
-            Value::Null => {
-                into.as_object_mut().map(|fields| fields.remove(key));
-            }
-            Value::Array(items) if style == Style::Strategic => {
-                merge_list(&mut into[key.as_str()], key, items)?;
-            }
-            value => merge(&mut into[key.as_str()], value, style)?,
+        let items = value.as_array().filter(|_| style == Style::Strategic);
+        if key.starts_with('$') {
+            directive(into, key, value, style)?;
+        } else if value.is_null() {
+            into.as_object_mut().map(|fields| fields.remove(key));
+        } else if let Some(items) = items {
+            merge_list(&mut into[key.as_str()], key, items)?;
+        } else {
+            merge(&mut into[key.as_str()], value, style)?;
         }
     }
     Ok(())
@@ -89,17 +89,12 @@ fn directive(into: &mut Value, key: &str, value: &Value, style: Style) -> Result
 
 fn merge_list(into: &mut Value, name: &str, items: &[Value]) -> Result<(), Refusal> {
     let key = MERGED_BY.iter().find(|(list, _)| *list == name).map(|(_, key)| *key);
-    let list = match into {
-        Value::Array(list) if key.is_some() || name == UNITED => list,
-        Value::Array(_)
-        | Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Object(_) => {
-            *into = Value::Array(items.to_vec());
-            return Ok(());
-        }
+    let is_merged = into.is_array() && (key.is_some() || name == UNITED);
+    if !is_merged {
+        *into = Value::Array(items.to_vec());
+    }
+    let Some(list) = into.as_array_mut().filter(|_| is_merged) else {
+        return Ok(());
     };
     for item in items {
         match key {

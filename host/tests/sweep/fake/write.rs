@@ -98,6 +98,7 @@ impl Writer<'_> {
             metadata["generation"] = json!(1);
         }
         admission::complete(kind, &mut object);
+        tidy(&mut object);
         Ok(self.keep(&key, object))
     }
 
@@ -313,14 +314,18 @@ fn retain(kind: Kind, part: Part, before: &Value, after: &mut Value) {
         }
         Part::Main | Part::Binding => {}
     }
-    // An empty list and none are the same to whoever reads the object as its type, and are kept the same way.
-    for field in ["finalizers", "ownerReferences"] {
-        if after["metadata"][field].as_array().is_some_and(Vec::is_empty) {
-            after["metadata"].as_object_mut().map(|fields| fields.remove(field));
-        }
-        if after["metadata"][field].is_null() {
-            after["metadata"].as_object_mut().map(|fields| fields.remove(field));
-        }
+    tidy(after);
+}
+
+/// What is empty and what is not there are the same to whoever reads the object as its type, and are kept the same way.
+fn tidy(object: &mut Value) {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|_, value| match value {
+            Value::Null => false,
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        });
     }
 }
 

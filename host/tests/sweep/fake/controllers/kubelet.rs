@@ -33,6 +33,8 @@ struct Resident {
     course: Course,
     /// The version of the object that was seen last.
     seen: String,
+    /// Whether its status may have changed since it was written.
+    is_stale: bool,
 }
 
 impl Kubelet {
@@ -52,6 +54,7 @@ impl Kubelet {
         let key = Key::new(Kind::Pod, namespace, pod);
         let found = self.residents.values_mut().find(|resident| resident.key == key);
         let resident = found.with_context(|| format!("pod {namespace}/{pod} has no node"))?;
+        resident.is_stale = true;
         let finished = resident.course.finish(container, exit_code, message.map(str::to_owned));
         finished.map_err(|error| anyhow!("pod {namespace}/{pod}: {error}"))
     }
@@ -79,8 +82,11 @@ impl Kubelet {
         if resident.seen != version(object) {
             resident.seen = version(object).to_owned();
             resident.course.see(&typed(object));
+            resident.is_stale = true;
         }
-        if let Some(status) = resident.course.take_status() {
+        if std::mem::take(&mut resident.is_stale)
+            && let Some(status) = resident.course.take_status()
+        {
             return writer
                 .update(&resident.key, Part::Status, |pod| Ok(with(pod, &status)))
                 .is_ok();
@@ -92,7 +98,8 @@ impl Kubelet {
             // Where a finalizer holds the object there is nothing left to do for it.
             return deleted && writer.store.revision() > before;
         }
-        resident.course.advance(now)
+        resident.is_stale = resident.course.advance(now);
+        resident.is_stale
     }
 
     fn admit(&mut self, object: &Value) -> Resident {
@@ -101,7 +108,7 @@ impl Kubelet {
         let address = format!("10.{high}.{middle}.{low}");
         let course = Course::begin(&typed(object), self.script_for(object), address);
         let key = Key::new(Kind::Pod, namespace(object), name(object));
-        Resident { key, course, seen: version(object).to_owned() }
+        Resident { key, course, seen: version(object).to_owned(), is_stale: true }
     }
 
     /// A script that cannot be read is a mistake of the test's, and the pod hangs.
