@@ -123,10 +123,8 @@ impl<'a> Look<'a> {
         if !is_whole && self.is_in_order() {
             return Turn::Waits;
         }
-        match self.own_claims(writer, pod, ordinal, Wanted::Yes) {
-            Turn::Done if !is_whole => Turn::Waits,
-            turn => turn,
-        }
+        let turn = self.own_claims(writer, pod, ordinal, Wanted::Yes);
+        if turn == Turn::Done && !is_whole { Turn::Waits } else { turn }
     }
 
     fn create(&self, writer: &mut Writer<'_>, key: &Key, ordinal: u64) -> Turn {
@@ -141,7 +139,7 @@ impl<'a> Look<'a> {
         match self.make_claims(writer, ordinal) {
             Turn::Done => {}
             Turn::Waits if is_held => return Turn::Held,
-            other => return other,
+            turn @ (Turn::Wrote | Turn::Waits | Turn::Held) => return turn,
         }
         match writer.create(Kind::Pod, namespace(set), &self.manifest(ordinal)) {
             Ok(_) => Turn::Wrote,
