@@ -2,6 +2,7 @@
 //! they are counted anew, place by place, from those that anybody still knows; and whose turn a host has is not in its name.
 
 use crate::{
+    Reduction, Rules,
     host::{Host, Reading, Step},
     objects::{CLAIMS_MAX, Claim, HOSTS_MAX, Kind, ORDINALS_MAX, Place, Pod, Seat, World},
     write::Write,
@@ -55,18 +56,45 @@ impl Number {
 }
 
 /// Counts every number of the world anew, and puts hosts and late requests in an order of their own. Returns which host stands where.
-pub fn canonical(world: &mut World, hosts: usize) -> [usize; HOSTS_MAX] {
+///
+/// A version that an object no longer has fits nothing for ever, whichever it is: one number stands for all of them.
+pub fn canonical(world: &mut World, rules: &Rules) -> [usize; HOSTS_MAX] {
     let mut known = [Known::default(); KINDS];
     visit(world, &mut |kind, number| known[kind.index()].add(*number));
-    visit(world, &mut |kind, number| *number = known[kind.index()].rank(*number));
+    let current = current_versions(world);
+    visit(world, &mut |kind, number| {
+        *number = match kind {
+            Number::PodUid(_) | Number::ClaimUid(..) => known[kind.index()].rank(*number),
+            Number::PodVersion(_) | Number::ClaimVersion(..) | Number::SetVersion => {
+                match rules.reduction {
+                    Reduction::None => known[kind.index()].rank(*number),
+                    Reduction::Lazy => u8::from(current[kind.index()] == Some(*number)),
+                }
+            }
+        };
+    });
     world.late.sort();
     world.late.dedup();
     let mut order = std::array::from_fn(|host| host);
-    if hosts == HOSTS_MAX && world.hosts[1] < world.hosts[0] {
+    if rules.hosts == HOSTS_MAX && world.hosts[1] < world.hosts[0] {
         world.hosts.swap(0, 1);
         order.swap(0, 1);
     }
     order
+}
+
+/// The version that each object has at this moment.
+fn current_versions(world: &World) -> [Option<u8>; KINDS] {
+    let mut current = [None; KINDS];
+    current[Number::SetVersion.index()] = world.set.as_ref().map(|set| set.version);
+    for (seat, place) in world.places.iter().enumerate() {
+        current[Number::PodVersion(seat).index()] = place.pod.as_ref().map(|pod| pod.version);
+        for (template, claim) in place.claims.iter().enumerate() {
+            let version = claim.as_ref().map(|claim| claim.version);
+            current[Number::ClaimVersion(seat, template).index()] = version;
+        }
+    }
+    current
 }
 
 /// An identity and a version that no pod of this place has had, as far as anybody knows.

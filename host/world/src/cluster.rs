@@ -5,10 +5,10 @@ use crate::{
     Rules, canon,
     harm::Harm,
     objects::{
-        BackOff, Claim, Content, Culprit, Deletion, Fate, Kind, Moment, Phase, Place, Pod, Seat,
-        SetObject, Truth, World,
+        BackOff, Cascade, Claim, Content, Culprit, Deletion, Fate, Kind, Moment, NO_SET, Phase,
+        Place, Pod, Seat, SetObject, Truth, World,
     },
-    people::bare_claim,
+    people::{bare_claim, forget_failures},
 };
 
 /// Something that Kubernetes does.
@@ -34,6 +34,14 @@ pub enum Deed {
     StrikesOwners(Seat, usize),
     /// A claim that is being deleted is gone.
     ClaimGoes(Seat, usize),
+    /// The set's controller says anew whose the claims of a member are, because the set's retention policy is another.
+    OwnsClaims(Seat),
+    /// The garbage collector takes the set, which is deleted with its pods left behind, from its member.
+    OrphansMember(Seat),
+    /// The set's controller takes on a member that a set before it left behind.
+    AdoptsMember(Seat),
+    /// A set that is being deleted is gone.
+    SetGoes,
 }
 
 /// What Kubernetes may do next.
@@ -53,6 +61,9 @@ pub fn deeds(world: &World, rules: &Rules) -> Vec<Deed> {
                 of_claim(world, (seat, template), place, claim, &mut deeds);
             }
         }
+    }
+    if set_goes(world) {
+        deeds.push(Deed::SetGoes);
     }
     deeds
 }
@@ -75,8 +86,13 @@ pub fn act(world: &mut World, rules: &Rules, deed: Deed) {
         }
         Deed::CollectsPod(seat) => with_pod(world, seat, |pod| pod.terminating = true),
         Deed::CollectsClaim(seat, template) => {
+            let owned = is_owned(&world.places[seat], template);
+            let in_turn = world.set.as_ref().map(|set| set.uid).filter(|uid| !world.keeps(*uid));
             if let Some(claim) = &mut world.places[seat].claims[template] {
-                claim.deletion = Deletion::Background;
+                // An owner that goes in the foreground has what it owns go in the same way, where that owns something.
+                let foreground = owned && in_turn.is_some() && claim.owner_set == in_turn;
+                claim.deletion =
+                    if foreground { Deletion::Foreground } else { Deletion::Background };
                 claim.truth.deleted_by = Culprit::Collector;
                 claim.changed();
             }
@@ -97,6 +113,40 @@ pub fn act(world: &mut World, rules: &Rules, deed: Deed) {
             place.gone_by_host[template] =
                 claim.is_some_and(|claim| claim.truth.deleted_by == Culprit::Host);
         }
+        Deed::OwnsClaims(seat) => {
+            let owner = world.set.as_ref().and_then(set_that_owns);
+            for claim in world.places[seat].claims.iter_mut().flatten() {
+                own(claim, owner, None);
+            }
+        }
+        Deed::OrphansMember(seat) => {
+            with_pod(world, seat, |pod| pod.kind = Kind::Member { set: NO_SET });
+        }
+        Deed::AdoptsMember(seat) => {
+            let set = world.set.as_ref().map_or(NO_SET, |set| set.uid);
+            with_pod(world, seat, |pod| pod.kind = Kind::Member { set });
+        }
+        Deed::SetGoes => {
+            world.set = None;
+            forget_failures(world);
+        }
+    }
+}
+
+/// A set that is deleted in the foreground goes after its members, one that leaves them behind after it has let go of all.
+fn set_goes(world: &World) -> bool {
+    let Some(set) = world.set.as_ref().filter(|set| !set.held) else {
+        return false;
+    };
+    let is_member = |place: &Place| {
+        place.pod.as_ref().is_some_and(|pod| pod.kind == Kind::Member { set: set.uid })
+    };
+    let owns =
+        |place: &Place| place.claims.iter().flatten().any(|claim| claim.owner_set == Some(set.uid));
+    match set.going {
+        None | Some(Cascade::Background) => false,
+        Some(Cascade::Foreground) => !world.places.iter().any(is_member),
+        Some(Cascade::Orphan) => !world.places.iter().any(|it| is_member(it) || owns(it)),
     }
 }
 
@@ -140,22 +190,52 @@ fn of_pod(world: &World, seat: Seat, place: &Place, pod: &Pod, deeds: &mut Vec<D
     }
     match &pod.kind {
         Kind::Member { set } => {
-            if !pod.terminating && !world.has_set(*set) {
+            if !pod.terminating && *set != NO_SET && !world.keeps(*set) {
                 deeds.push(Deed::CollectsPod(seat));
             }
-            let lives = world.set.as_ref().is_some_and(|set| !set.terminating);
-            if !pod.terminating && world.has_set(*set) && lives && !world.wants(seat) {
-                deeds.push(Deed::DeletesMember(seat));
-            }
+            of_member(world, (seat, place), (*set, pod.terminating), deeds);
         }
         Kind::Drain(marks) => {
             let owner = place.claims[0].as_ref().filter(|claim| Some(claim.uid) == marks.claims[0]);
             let goes = owner.is_none_or(|claim| claim.deletion == Deletion::Foreground);
-            if !pod.terminating && goes {
+            if !pod.terminating && goes && marks.claims[0].is_some() {
                 deeds.push(Deed::CollectsPod(seat));
             }
         }
     }
+}
+
+/// What the set's controller and the garbage collector do with a member of the set that is there.
+fn of_member(
+    world: &World,
+    (seat, place): (Seat, &Place),
+    (owner, terminating): (u8, bool),
+    deeds: &mut Vec<Deed>,
+) {
+    let Some(set) = &world.set else {
+        return;
+    };
+    let has_claim = place.claims.iter().flatten().any(|claim| !claim.is_terminating());
+    match set.going {
+        None if owner == NO_SET && !terminating => deeds.push(Deed::AdoptsMember(seat)),
+        None if owner == set.uid && !terminating && !world.wants(seat) => {
+            deeds.push(Deed::DeletesMember(seat));
+        }
+        None if owner == set.uid && !terminating && has_claim => {
+            let owners = (set_that_owns(set), None);
+            let differs = |claim: &Claim| (claim.owner_set, claim.owner_pod) != owners;
+            if place.claims.iter().flatten().any(differs) {
+                deeds.push(Deed::OwnsClaims(seat));
+            }
+        }
+        Some(Cascade::Orphan) if owner == set.uid => deeds.push(Deed::OrphansMember(seat)),
+        None | Some(Cascade::Background | Cascade::Foreground | Cascade::Orphan) => {}
+    }
+}
+
+/// The set, where it is to own its members' claims.
+fn set_that_owns(set: &SetObject) -> Option<u8> {
+    (set.when_deleted == Fate::Delete).then_some(set.uid)
 }
 
 fn of_claim(
@@ -168,18 +248,16 @@ fn of_claim(
     let living = living(world, seat, claim);
     let some_dead = living != (claim.owner_set, claim.owner_pod);
     if !claim.is_terminating() && some_dead {
-        let all_dead = living == (None, None) && !claim.anchored;
+        // A set that leaves behind what it owns takes its name off, and nothing is deleted for it.
+        let left_behind = living.0.is_none() && claim.owner_set.is_some_and(|it| world.keeps(it));
+        let all_dead = living == (None, None) && !claim.anchored && !left_behind;
         deeds.push(if all_dead {
             Deed::CollectsClaim(seat, template)
         } else {
             Deed::StrikesOwners(seat, template)
         });
     }
-    let is_owned = place
-        .pod
-        .as_ref()
-        .and_then(Pod::marks)
-        .is_some_and(|marks| template == 0 && marks.claims[0] == Some(claim.uid));
+    let is_owned = is_owned(place, template);
     let held = place.stranger
         || place.pod.as_ref().is_some_and(Pod::holds_claims)
         || (claim.deletion == Deletion::Foreground && is_owned);
@@ -188,10 +266,18 @@ fn of_claim(
     }
 }
 
-/// Which of the claim's owners are still there.
+/// Whether the claim owns the pod of its ordinal.
+fn is_owned(place: &Place, template: usize) -> bool {
+    let claim = place.claims[template].as_ref().map(|claim| claim.uid);
+    let marks = place.pod.as_ref().and_then(Pod::marks);
+    marks.is_some_and(|marks| template == 0 && claim.is_some() && marks.claims[0] == claim)
+}
+
+/// Which of the claim's owners are still there and keep it.
 fn living(world: &World, seat: Seat, claim: &Claim) -> (Option<u8>, Option<u8>) {
     let pod = world.places[seat].pod.as_ref().map(|pod| pod.uid);
-    let set = claim.owner_set.filter(|owner| world.has_set(*owner));
+    let orphans = world.set.as_ref().is_some_and(|set| set.going == Some(Cascade::Orphan));
+    let set = claim.owner_set.filter(|owner| world.keeps(*owner) && !orphans);
     (set, claim.owner_pod.filter(|owner| pod == Some(*owner)))
 }
 

@@ -1,27 +1,33 @@
 //! The search: every world that can come about with at most so many surprises, breadth first, those with fewer surprises before those with
-//! more. What is found first has a shortest way among those with the fewest surprises.
+//! more. What is found has a shortest way among those with the fewest surprises.
 //!
 //! A plain breadth-first search and not stateright: the world is the only dependency; worlds are counted by the surprises on the way to them,
-//! so that one that was reached with few is not searched again with more; and of a world that was searched nothing is kept but a fingerprint
-//! and the way to it, twenty bytes, where stateright 0.31 keeps a fingerprint, its parent's, and the pending states.
+//! so that one that was reached with few is not searched again with more; and of a world that was searched nothing is kept but a fingerprint,
+//! eight bytes in a table that is four fifths full at most, where stateright 0.31 keeps a fingerprint and its parent's in a map.
+//! The way to what is found is had by a second search that remembers it. Each beginning is searched by itself, as many at once as the machine has
+//! processors: worlds of two beginnings differ in what Kubernetes may do with claims for as long as the set lives.
 //! Worlds are told apart by 64 bits: among a hundred million of them, two alike are met with odds of 1 in 3,700.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use crate::{
     Rules,
     harm::Harm,
-    host::Minds,
-    moves::{Move, after, moves},
+    hash::Quick,
+    moves::Move,
     objects::World,
-    quiet::Quiet,
+    search::{Find, Remember, Search, Told},
+    turns::Turn,
 };
 
-/// When a search ends that does not end by itself.
+/// When a search ends that does not end by itself, and what it looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// After so many worlds.
+    /// After so many worlds of one beginning.
     pub worlds_max: usize,
     /// Whether worlds are left alone to see where they end.
     pub liveness: Liveness,
@@ -41,14 +47,14 @@ pub enum Liveness {
 pub struct Findings {
     /// How many worlds there are.
     pub worlds: usize,
-    /// How many moves lead from one to another.
-    pub moves: u64,
-    /// The longest of the shortest ways.
+    /// How many turns lead from one to another.
+    pub turns: u64,
+    /// The longest of the shortest ways, in turns.
     pub depth: usize,
     /// How many worlds first come about with how many surprises.
     pub by_surprises: Vec<usize>,
-    /// How many different readings the planner was asked about.
-    pub readings: usize,
+    /// How often the planner was asked.
+    pub asked: usize,
     /// Whether every world was searched.
     pub end: End,
     /// What must never happen and did, first found.
@@ -73,232 +79,104 @@ pub struct Violation {
     pub harm: Harm,
     /// Which of the beginnings.
     pub beginning: usize,
-    /// The moves from there.
-    pub moves: Vec<Move>,
-    /// How many of them happened before the cluster was left alone.
-    pub eventful: usize,
+    /// The turns from there.
+    pub turns: Vec<Turn>,
+    /// What happened then, as the cluster was left alone.
+    pub alone: Vec<Move>,
+}
+
+/// How far the search of one beginning is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Which of the beginnings.
+    pub beginning: usize,
+    /// With how many surprises worlds are reached that are searched at the moment.
+    pub surprises: usize,
+    /// How many worlds are known.
+    pub worlds: usize,
+    /// How many turns lead to those that are searched at the moment.
+    pub depth: usize,
+    /// Whether this is the end of its search.
+    pub ended: Option<End>,
 }
 
 /// What makes this world this one.
 #[must_use]
 pub fn fingerprint(world: &World) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Quick::default();
     world.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Searches every world that these rules allow, up to the bounds or the first violation.
+/// Searches every world that these rules allow, up to the bounds or the first violation. `tell` hears now and then how far it is.
 #[must_use]
-pub fn explore(rules: &Rules, bounds: Bounds) -> Findings {
-    let mut search = Search::new(rules, bounds);
-    search.begin();
-    search.run();
-    search.findings()
-}
-
-/// A set of fingerprints, which need no further hashing.
-type Fingerprints = HashSet<u64, BuildHasherDefault<AsIs>>;
-
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-}
-
-/// How a world was first reached.
-#[derive(Clone, Copy)]
-struct Way {
-    /// The world before, by its number; its own where it is a beginning.
-    from: u32,
-    /// Which of the moves that were open there; which beginning, where it is one.
-    choice: u16,
-    depth: u16,
-}
-
-/// A world that is reached by one surprise more than those that are searched at the moment.
-struct Beyond {
-    key: u64,
-    from: u32,
-    choice: u16,
-    world: World,
-}
-
-struct Search<'a> {
-    rules: &'a Rules,
-    bounds: Bounds,
-    minds: Minds,
-    quiet: Quiet,
-    ways: Vec<Way>,
-    known: Fingerprints,
-    /// The worlds that are known and not searched.
-    open: VecDeque<(u32, World)>,
-    beyond: Vec<Beyond>,
-    beyond_known: Fingerprints,
-    by_surprises: Vec<usize>,
-    moves: u64,
-    end: End,
-    violation: Option<Violation>,
-}
-
-impl<'a> Search<'a> {
-    fn new(rules: &'a Rules, bounds: Bounds) -> Self {
-        Self {
-            rules,
-            bounds,
-            minds: Minds::default(),
-            quiet: Quiet::default(),
-            ways: Vec::new(),
-            known: Fingerprints::default(),
-            open: VecDeque::new(),
-            beyond: Vec::new(),
-            beyond_known: Fingerprints::default(),
-            by_surprises: Vec::new(),
-            moves: 0,
-            end: End::Whole,
-            violation: None,
-        }
-    }
-
-    fn begin(&mut self) {
-        for (number, world) in self.rules.beginnings().into_iter().enumerate() {
-            let own = index_of(self.ways.len());
-            let choice = u16::try_from(number).unwrap_or(u16::MAX);
-            self.reach(fingerprint(&world), Way { from: own, choice, depth: 0 }, world);
-        }
-    }
-
-    fn run(&mut self) {
-        for surprises in 0..=self.rules.surprises {
-            let before = if surprises == 0 { 0 } else { self.ways.len() };
-            self.beyond_known.clear();
-            for Beyond { key, from, choice, world } in std::mem::take(&mut self.beyond) {
-                let depth = self.depth_of(from).saturating_add(1);
-                self.reach(key, Way { from, choice, depth }, world);
-            }
-            let spends = surprises < self.rules.surprises;
-            while let Some((number, world)) = self.open.pop_front() {
-                self.search(number, &world, spends);
-                if self.end == End::Whole && self.ways.len() >= self.bounds.worlds_max {
-                    self.end = End::Bounded;
+pub fn explore(rules: &Rules, bounds: Bounds, tell: &(dyn Fn(Progress) + Sync)) -> Findings {
+    let beginnings = rules.beginnings().len();
+    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(beginnings);
+    let (next, best) = (AtomicUsize::new(0), AtomicU64::new(u64::MAX));
+    let told: Mutex<Vec<(usize, Told)>> = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let beginning = next.fetch_add(1, Ordering::Relaxed);
+                    if beginning >= beginnings {
+                        return;
+                    }
+                    let mut search = Search::new(rules, bounds, beginning, Remember::Nothing);
+                    search.run(&best, tell);
+                    let own = (beginning, search.told());
+                    told.lock().unwrap_or_else(PoisonError::into_inner).push(own);
                 }
-                if self.end != End::Whole {
-                    break;
-                }
-            }
-            self.by_surprises.push(self.ways.len() - before);
-            if self.end != End::Whole {
-                return;
-            }
+            });
         }
-    }
-
-    /// Remembers a world that was not known, to be searched.
-    fn reach(&mut self, key: u64, way: Way, world: World) {
-        if self.known.insert(key) {
-            self.open.push_back((index_of(self.ways.len()), world));
-            self.ways.push(way);
-        }
-    }
-
-    fn search(&mut self, number: u32, world: &World, spends: bool) {
-        if self.bounds.liveness == Liveness::Checked {
-            let ended = self.quiet.ends_well(world, self.rules, &mut self.minds);
-            if let Err(unrest) = ended {
-                self.found(number, unrest.harm, &unrest.moves, 0);
-                return;
-            }
-        }
-        let depth = self.depth_of(number).saturating_add(1);
-        for (choice, it) in moves(world, self.rules, &mut self.minds).into_iter().enumerate() {
-            if it.is_surprise() && !spends {
-                continue;
-            }
-            let (next, _) = after(world, self.rules, &mut self.minds, it);
-            self.moves = self.moves.saturating_add(1);
-            if let Some(harm) = next.harm {
-                self.found(number, harm, &[it], 1);
-                return;
-            }
-            let key = fingerprint(&next);
-            let choice = u16::try_from(choice).unwrap_or(u16::MAX);
-            if !it.is_surprise() {
-                self.reach(key, Way { from: number, choice, depth }, next);
-            } else if !self.known.contains(&key) && self.beyond_known.insert(key) {
-                self.beyond.push(Beyond { key, from: number, choice, world: next });
-            }
-        }
-    }
-
-    fn found(&mut self, number: u32, harm: Harm, last: &[Move], eventful_last: usize) {
-        let (beginning, mut way) = self.way_to(number);
-        let eventful = way.len() + eventful_last;
-        way.extend_from_slice(last);
-        self.violation = Some(Violation { harm, beginning, moves: way, eventful });
-        self.end = End::Found;
-    }
-
-    /// The beginning and the moves that lead to this world.
-    fn way_to(&mut self, number: u32) -> (usize, Vec<Move>) {
-        let mut choices = Vec::new();
-        let mut at = number;
-        let beginning = loop {
-            let Some(way) = self.ways.get(position(at)) else {
-                break 0;
-            };
-            if way.from == at {
-                break usize::from(way.choice);
-            }
-            choices.push(usize::from(way.choice));
-            at = way.from;
-        };
-        let mut beginnings = self.rules.beginnings();
-        let mut world = beginnings.swap_remove(beginning);
-        let mut made = Vec::new();
-        for choice in choices.into_iter().rev() {
-            let Some(it) = moves(&world, self.rules, &mut self.minds).into_iter().nth(choice)
-            else {
-                break;
-            };
-            (world, _) = after(&world, self.rules, &mut self.minds, it);
-            made.push(it);
-        }
-        (beginning, made)
-    }
-
-    fn depth_of(&self, number: u32) -> u16 {
-        self.ways.get(position(number)).map_or(0, |way| way.depth)
-    }
-
-    fn findings(self) -> Findings {
-        Findings {
-            worlds: self.ways.len(),
-            moves: self.moves,
-            depth: self.ways.iter().map(|way| usize::from(way.depth)).max().unwrap_or_default(),
-            by_surprises: self.by_surprises,
-            readings: self.minds.len(),
-            end: self.end,
-            violation: self.violation,
-        }
-    }
+    });
+    let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+    findings(rules, bounds, told)
 }
 
-fn index_of(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+fn findings(rules: &Rules, bounds: Bounds, told: Vec<(usize, Told)>) -> Findings {
+    let mut all = Findings {
+        worlds: 0,
+        turns: 0,
+        depth: 0,
+        by_surprises: vec![0; rules.surprises + 1],
+        asked: 0,
+        end: End::Whole,
+        violation: None,
+    };
+    let mut first: Option<(&Find, usize)> = None;
+    for (beginning, told) in &told {
+        all.worlds += told.worlds;
+        all.turns += told.turns;
+        all.depth = all.depth.max(told.depth);
+        all.asked += told.asked;
+        for (sum, own) in all.by_surprises.iter_mut().zip(&told.by_surprises) {
+            *sum += own;
+        }
+        if told.end == End::Bounded {
+            all.end = End::Bounded;
+        }
+        if let Some(find) = &told.find {
+            let is_first = first.is_none_or(|(other, at)| {
+                (find.surprises, find.depth, *beginning) < (other.surprises, other.depth, at)
+            });
+            if is_first {
+                first = Some((find, *beginning));
+            }
+        }
+    }
+    if let Some((find, beginning)) = first {
+        all.end = End::Found;
+        all.violation = Some(way_to(rules, bounds, beginning, find));
+    }
+    all
 }
 
-fn position(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
+/// Searches a beginning again, and remembers the ways this time.
+fn way_to(rules: &Rules, bounds: Bounds, beginning: usize, find: &Find) -> Violation {
+    let mut search = Search::new(rules, bounds, beginning, Remember::Ways);
+    search.run(&AtomicU64::new(u64::MAX), &|_| {});
+    let turns = search.way_to_find();
+    Violation { harm: find.harm.clone(), beginning, turns, alone: find.alone.clone() }
 }

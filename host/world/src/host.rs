@@ -6,10 +6,12 @@
 //! quiet the glance is taken for what it is, in [`crate::quiet`].)
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use crate::{
     Rules,
+    hash::{Quick, QuickBuild},
     mind::{Thought, think},
     objects::{CLAIMS_MAX, Claim, Kind, ORDINALS_MAX, Pod, Seat, SetObject, World},
     policy::Odd,
@@ -101,10 +103,22 @@ pub enum Delivery {
     Late,
 }
 
+/// How many readings are remembered with what hosts think about them, some 2 KiB each. Who forgets thinks again.
+const READINGS_MAX: usize = 200_000;
+
 /// What hosts think, remembered: the same reading with the same memory leads to the same thoughts.
 #[derive(Default)]
 pub struct Minds {
-    thoughts: HashMap<(Reading, Memory, Errand), Rc<Vec<Thought>>>,
+    thoughts: HashMap<u64, Vec<Remembered>, QuickBuild>,
+    remembered: usize,
+    asked: usize,
+}
+
+struct Remembered {
+    reading: Reading,
+    memory: Memory,
+    errand: Errand,
+    thoughts: Rc<Vec<Thought>>,
 }
 
 impl Minds {
@@ -116,23 +130,34 @@ impl Minds {
         memory: &Memory,
         errand: Errand,
     ) -> Rc<Vec<Thought>> {
-        let key = (reading.clone(), memory.clone(), errand);
-        let thoughts = self.thoughts.entry(key);
-        Rc::clone(thoughts.or_insert_with_key(|(reading, memory, errand)| {
-            Rc::new(think(rules, reading, memory, *errand))
-        }))
+        let mut hasher = Quick::default();
+        (reading, memory, errand).hash(&mut hasher);
+        let key = hasher.finish();
+        let is_this = |it: &&Remembered| {
+            it.errand == errand && it.memory == *memory && it.reading == *reading
+        };
+        if let Some(found) = self.thoughts.get(&key).and_then(|all| all.iter().find(is_this)) {
+            return Rc::clone(&found.thoughts);
+        }
+        if self.remembered >= READINGS_MAX {
+            (self.thoughts, self.remembered) = (HashMap::default(), 0);
+        }
+        self.asked += 1;
+        self.remembered += 1;
+        let thoughts = Rc::new(think(rules, reading, memory, errand));
+        self.thoughts.entry(key).or_default().push(Remembered {
+            reading: reading.clone(),
+            memory: memory.clone(),
+            errand,
+            thoughts: Rc::clone(&thoughts),
+        });
+        thoughts
     }
 
-    /// How many different readings were thought about.
+    /// How often the planner was asked.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.thoughts.len()
-    }
-
-    /// Whether nothing was thought about yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.thoughts.is_empty()
+    pub const fn asked(&self) -> usize {
+        self.asked
     }
 }
 
@@ -156,6 +181,12 @@ impl Reading {
     #[must_use]
     pub const fn new(order: Order) -> Self {
         Self { order, set: None, claims: None, pods: None }
+    }
+
+    /// Whether nothing is read yet.
+    #[must_use]
+    pub const fn is_blank(&self) -> bool {
+        self.set.is_none() && self.claims.is_none() && self.pods.is_none()
     }
 
     /// The part that is read next; none where all are read.
@@ -276,6 +307,13 @@ pub(crate) fn send(world: &mut World, rules: &Rules, host: usize, delivery: Deli
 /// The host dies, and another begins in its place, which knows nothing.
 pub(crate) fn crash(world: &mut World, host: usize) {
     world.hosts[host] = Host::default();
+}
+
+/// Whether a host that begins anew would know less or other than this one does.
+pub(crate) fn would_forget(world: &World, host: usize) -> bool {
+    let mut fresh = Memory::default();
+    fresh.complete(world.set.as_ref(), &world.places);
+    fresh != world.hosts[host].memory
 }
 
 /// What watches show is remembered as it comes.

@@ -5,7 +5,7 @@ use tidegate_core::{Action, Plan};
 use crate::{
     harm::Harm,
     host::Reading,
-    objects::{CLAIMS_MAX, Care, Claim, OnDeleted, Phase, Pod, Seat, SetObject, Start},
+    objects::{CLAIMS_MAX, Care, Cascade, Claim, OnDeleted, Phase, Pod, Seat, SetObject, Start},
     policy::Odd,
     sight::{TEMPLATES, number, object_uid, seat_of},
 };
@@ -96,8 +96,9 @@ impl Intent<'_> {
     }
 
     fn departs(&self) -> bool {
-        let departs =
-            |set: &SetObject| set.terminating && set.held && set.on_deleted == OnDeleted::Drain;
+        let departs = |set: &SetObject| {
+            set.going == Some(Cascade::Background) && set.held && set.on_deleted == OnDeleted::Drain
+        };
         self.set.is_some_and(departs)
     }
 
@@ -108,15 +109,26 @@ impl Intent<'_> {
         claim.enrolled.is_some() && claim.enrolled == set
     }
 
-    /// Whether a claim of the drain pod is being deleted or gone.
+    /// Whether a claim of the drain pod is being deleted or gone, or is about to be, because nobody owns it any more who did.
     fn has_begun(&self) -> bool {
         let marks = self.pod.and_then(Pod::marks);
         marks.into_iter().flat_map(|marks| marks.claims.iter().zip(self.claims)).any(
             |(marked, claim)| {
                 let own = claim.as_ref().filter(|claim| Some(claim.uid) == *marked);
-                marked.is_some() && own.is_none_or(Claim::is_terminating)
+                let goes = |claim: &Claim| claim.is_terminating() || self.is_doomed(claim);
+                marked.is_some() && own.is_none_or(goes)
             },
         )
+    }
+
+    /// Whether the garbage collector is about to delete the claim.
+    fn is_doomed(&self, claim: &Claim) -> bool {
+        let pod_lives = |owner: u8| self.pod.is_some_and(|pod| pod.uid == owner);
+        let keeps = |set: &SetObject, owner: u8| set.uid == owner && set.going.is_none();
+        let set_lives = |owner: u8| self.set.is_some_and(|set| keeps(set, owner));
+        let owned = claim.owner_pod.is_some() || claim.owner_set.is_some();
+        let kept = claim.owner_pod.is_some_and(pod_lives) || claim.owner_set.is_some_and(set_lives);
+        owned && !kept && !claim.anchored
     }
 
     /// The claims, with the names of their templates.

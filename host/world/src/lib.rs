@@ -13,8 +13,10 @@
 //! | `write.rs` | what the API server does with a request |
 //! | `harm.rs` | what must never happen |
 //! | `moves.rs` | everything that may happen next |
+//! | `turns.rs`, `normal.rs`, `canon.rs` | the same with what makes no difference left out: what the search goes through |
 //! | `quiet.rs` | what becomes of a cluster that is left alone |
-//! | `explore.rs` | the search |
+//! | `explore.rs`, `search.rs` | the search, and that of one beginning |
+//! | `table.rs`, `frontier.rs`, `hash.rs` | what it keeps in mind, in little room |
 //! | `trace.rs` | a way to a world, in words |
 //! | `script.rs` | scenarios known from the real Kubernetes, played in the world |
 //! | `sabotage.rs` | guards taken out, to see that the search finds what they guard against |
@@ -29,19 +31,25 @@
 pub mod canon;
 pub mod cluster;
 pub mod explore;
+mod frontier;
 pub mod harm;
+mod hash;
 pub mod host;
 mod intent;
 pub mod mind;
 pub mod moves;
+mod normal;
 pub mod objects;
 pub mod people;
 pub mod policy;
 pub mod quiet;
 pub mod sabotage;
 pub mod script;
+mod search;
 pub mod sight;
+mod table;
 pub mod trace;
+pub mod turns;
 pub mod write;
 
 use host::{Host, Memory};
@@ -62,12 +70,25 @@ pub struct Rules {
     pub hosts: usize,
     /// How many requests may be late at once.
     pub late: usize,
+    /// How many hosts may begin a reading of which a part is no longer so before they decide; counts where what makes no difference is left out.
+    pub readers: usize,
     /// How many surprises may happen.
     pub surprises: usize,
     /// How many drain pods the set may have at once.
     pub max_parallel: u32,
     /// The guard that the hosts lack.
     pub sabotage: Option<Sabotage>,
+    /// Whether worlds are told apart that nobody in them can.
+    pub reduction: Reduction,
+}
+
+/// Whether the search leaves out what makes no difference: see `turns.rs` and `normal.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// It leaves nothing out.
+    None,
+    /// It does.
+    Lazy,
 }
 
 impl Default for Rules {
@@ -78,9 +99,11 @@ impl Default for Rules {
             claims: 1,
             hosts: 1,
             late: 1,
+            readers: HOSTS_MAX,
             surprises: 2,
             max_parallel: 1,
             sabotage: None,
+            reduction: Reduction::Lazy,
         }
     }
 }
@@ -112,7 +135,7 @@ impl Rules {
                     on_deleted,
                     version: 0,
                     held: enrolled.is_some() && on_deleted == OnDeleted::Drain,
-                    terminating: false,
+                    going: None,
                 };
                 beginnings.push(self.beginning(set, enrolled));
             }
@@ -152,7 +175,7 @@ impl Rules {
             late: Vec::new(),
             harm: None,
         };
-        canon::canonical(&mut world, self.hosts);
+        canon::canonical(&mut world, self);
         world
     }
 }

@@ -95,25 +95,30 @@ pub fn after(
     it: Move,
 ) -> (World, [usize; HOSTS_MAX]) {
     let mut next = world.clone();
+    make(&mut next, rules, minds, it);
+    let order = canon::canonical(&mut next, rules);
+    (next, order)
+}
+
+/// Makes a move. Every host stays where it stands.
+pub(crate) fn make(next: &mut World, rules: &Rules, minds: &mut Minds, it: Move) {
     match it {
-        Move::Person(deed) => people::act(&mut next, rules, deed),
-        Move::Cluster(deed) => cluster::act(&mut next, rules, deed),
-        Move::TimePasses => cluster::pass_time(&mut next),
-        Move::Reads { host, order, part } => host::read(&mut next, host, order, part),
+        Move::Person(deed) => people::act(next, rules, deed),
+        Move::Cluster(deed) => cluster::act(next, rules, deed),
+        Move::TimePasses => cluster::pass_time(next),
+        Move::Reads { host, order, part } => host::read(next, host, order, part),
         Move::Decides { host, errand, odd } => {
-            host::decide(&mut next, (rules, minds), host, errand, odd);
+            host::decide(next, (rules, minds), host, errand, odd);
         }
-        Move::Sends { host, delivery } => host::send(&mut next, rules, host, delivery),
-        Move::Crashes { host } => host::crash(&mut next, host),
+        Move::Sends { host, delivery } => host::send(next, rules, host, delivery),
+        Move::Crashes { host } => host::crash(next, host),
         Move::Arrives { late } => {
             let write = next.late.remove(late);
             // Nobody is left who would hear what came of it.
-            let _ = apply(&mut next, &write, rules.sabotage);
+            let _ = apply(next, &write, rules.sabotage);
         }
     }
-    host::watch(&mut next, rules);
-    let order = canon::canonical(&mut next, rules.hosts);
-    (next, order)
+    host::watch(next, rules);
 }
 
 fn of_host(world: &World, rules: &Rules, minds: &mut Minds, host: usize, moves: &mut Vec<Move>) {
@@ -126,8 +131,14 @@ fn of_host(world: &World, rules: &Rules, minds: &mut Minds, host: usize, moves: 
                     |order: Order| Move::Reads { host, order, part: order.parts(rules)[0] };
                 moves.extend(Order::ALL.map(begins));
             }
+            if !twin && host::would_forget(world, host) {
+                moves.push(Move::Crashes { host });
+            }
         }
         Step::Reading(reading) => {
+            if host::would_forget(world, host) {
+                moves.push(Move::Crashes { host });
+            }
             let Some(part) = reading.next(rules) else {
                 return;
             };
@@ -155,7 +166,7 @@ fn of_host(world: &World, rules: &Rules, minds: &mut Minds, host: usize, moves: 
 }
 
 /// A cluster without a set of ours and without a drain pod is none of a host's business.
-fn has_work(world: &World) -> bool {
+pub(crate) fn has_work(world: &World) -> bool {
     let is_drain = |pod: &Pod| matches!(pod.kind, Kind::Drain(_));
     world.set.as_ref().is_some_and(|set| set.care != Care::NotOurs)
         || world.places.iter().any(|place| place.pod.as_ref().is_some_and(is_drain))

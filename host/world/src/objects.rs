@@ -13,6 +13,9 @@ pub const CLAIMS_MAX: usize = 2;
 /// The most hosts.
 pub const HOSTS_MAX: usize = 2;
 
+/// The identity that no set has.
+pub const NO_SET: u8 = 0;
+
 /// The place of an ordinal in the world. The ordinal's own number is one more: ordinal 0 is wanted always, and nothing happens to it.
 pub type Seat = usize;
 
@@ -54,8 +57,19 @@ pub struct SetObject {
     pub version: u8,
     /// Whether it bears the hosts' finalizer.
     pub held: bool,
-    /// Whether it is being deleted, and still held.
-    pub terminating: bool,
+    /// Whether it is being deleted and still there, and how its deletion goes on to what it owns.
+    pub going: Option<Cascade>,
+}
+
+/// How the deletion of a set goes on to what it owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cascade {
+    /// The set goes first.
+    Background,
+    /// What it owns goes first.
+    Foreground,
+    /// What it owns stays, without an owner.
+    Orphan,
 }
 
 /// What a set's annotation says of its deletion.
@@ -152,7 +166,7 @@ pub struct Pod {
 pub enum Kind {
     /// The member of the set of that identity.
     Member {
-        /// The set's identity.
+        /// The set's identity; [`NO_SET`] where it was left behind.
         set: u8,
     },
     /// A drain pod with its marks.
@@ -284,7 +298,7 @@ impl SetObject {
     /// Whether the set wants this ordinal.
     #[must_use]
     pub fn wants(&self, seat: Seat) -> bool {
-        !self.terminating && self.start == Start::Zero && seat < usize::from(self.replicas)
+        self.going.is_none() && self.start == Start::Zero && seat < usize::from(self.replicas)
     }
 
     /// Gives it a version of its own, as every change does.
@@ -298,6 +312,13 @@ impl World {
     #[must_use]
     pub fn wants(&self, seat: Seat) -> bool {
         self.set.as_ref().is_some_and(|set| set.wants(seat))
+    }
+
+    /// Whether a set of that identity is there and keeps what it owns: one that is deleted in the foreground does not.
+    #[must_use]
+    pub fn keeps(&self, uid: u8) -> bool {
+        let keeps = |set: &SetObject| set.uid == uid && set.going != Some(Cascade::Foreground);
+        self.set.as_ref().is_some_and(keeps)
     }
 
     /// Whether a set of that identity is there.
@@ -360,6 +381,27 @@ impl Claim {
     /// Gives it a version of its own, as every change does.
     pub const fn changed(&mut self) {
         self.version = self.version.saturating_add(1);
+    }
+
+    /// Whether both read the same.
+    #[must_use]
+    pub fn reads_like(&self, other: &Self) -> bool {
+        // What nobody can see is what they may differ in.
+        let Self {
+            uid,
+            version,
+            enrolled,
+            owner_set,
+            owner_pod,
+            anchored,
+            deletion,
+            record,
+            truth: _,
+        } = self;
+        (uid, version, enrolled) == (&other.uid, &other.version, &other.enrolled)
+            && (owner_set, owner_pod, anchored)
+                == (&other.owner_set, &other.owner_pod, &other.anchored)
+            && (deletion, record) == (&other.deletion, &other.record)
     }
 
     /// The claim as it can be read.

@@ -3,8 +3,8 @@
 use crate::{
     Rules, canon,
     objects::{
-        BackOff, Care, Claim, Content, Culprit, Deletion, Fate, OnDeleted, Phase, Seat, SetObject,
-        Start, Truth, World,
+        BackOff, Care, Cascade, Claim, Content, Culprit, Deletion, Fate, OnDeleted, Phase, Seat,
+        SetObject, Start, Truth, World,
     },
     write::wake_controller,
 };
@@ -21,10 +21,18 @@ pub enum Deed {
     MoveStart(Start),
     /// The set's annotations are changed.
     Annotate(Care),
-    /// The set is deleted in the background.
-    DeleteSet,
-    /// A set of the same name is made.
-    MakeSet,
+    /// `spec.persistentVolumeClaimRetentionPolicy` is changed.
+    Retain {
+        /// What becomes of the claims of a member that is scaled away.
+        when_scaled: Fate,
+        /// What becomes of the claims when the set is deleted.
+        when_deleted: Fate,
+    },
+    /// The set is deleted.
+    DeleteSet(Cascade),
+    /// A set of the same name is made. One whose claims stay when their members go wants all but the highest ordinal; one whose claims do not
+    /// wants all.
+    MakeSet(Fate),
     /// The pod of that name is deleted.
     DeletePod(Seat),
     /// The pod is evicted or preempted, or its node is lost: it is marked, then deleted.
@@ -55,7 +63,7 @@ impl Deed {
 #[must_use]
 pub fn deeds(world: &World, rules: &Rules) -> Vec<Deed> {
     let mut deeds = match &world.set {
-        None => vec![Deed::MakeSet],
+        None => [Fate::Retain, Fate::Delete].map(Deed::MakeSet).to_vec(),
         Some(set) => of_set(set, rules),
     };
     for (seat, place) in world.places.iter().enumerate().take(rules.ordinals) {
@@ -97,10 +105,13 @@ pub fn act(world: &mut World, rules: &Rules, deed: Deed) {
             }
             wake_controller(world);
         }
-        Deed::DeleteSet => {
+        Deed::Retain { when_scaled, when_deleted } => edit(world, |set| {
+            (set.when_scaled, set.when_deleted) = (when_scaled, when_deleted);
+        }),
+        Deed::DeleteSet(cascade) => {
             match &mut world.set {
-                Some(set) if set.held => {
-                    set.terminating = true;
+                Some(set) if set.held || cascade != Cascade::Background => {
+                    set.going = Some(cascade);
                     set.generation = set.generation.saturating_add(1);
                     set.changed();
                 }
@@ -108,7 +119,7 @@ pub fn act(world: &mut World, rules: &Rules, deed: Deed) {
             }
             forget_failures(world);
         }
-        Deed::MakeSet => world.set = Some(made(world, rules)),
+        Deed::MakeSet(when_scaled) => world.set = Some(made(world, rules, when_scaled)),
         Deed::DeletePod(seat) | Deed::Evict(seat) => {
             if let Some(pod) = &mut world.places[seat].pod {
                 pod.disrupted |= matches!(deed, Deed::Evict(_));
@@ -163,10 +174,17 @@ pub(crate) const fn bare_claim(uid: u8) -> Claim {
 fn of_set(set: &SetObject, rules: &Rules) -> Vec<Deed> {
     let ordinals = u8::try_from(rules.ordinals).unwrap_or(u8::MAX);
     let mut deeds = Vec::new();
-    if !set.terminating {
-        deeds.push(Deed::DeleteSet);
+    if set.going.is_none() {
+        let cascades = [Cascade::Background, Cascade::Foreground, Cascade::Orphan];
+        deeds.extend(cascades.map(Deed::DeleteSet));
     }
-    if !set.terminating && set.generation < GENERATIONS_MAX {
+    if set.going.is_none() && set.generation < GENERATIONS_MAX {
+        let fates = [Fate::Retain, Fate::Delete];
+        let policies = fates.into_iter().flat_map(|scaled| fates.map(|deleted| (scaled, deleted)));
+        let others = policies.filter(|it| *it != (set.when_scaled, set.when_deleted));
+        deeds.extend(
+            others.map(|(when_scaled, when_deleted)| Deed::Retain { when_scaled, when_deleted }),
+        );
         deeds.extend((0..=ordinals).filter(|it| *it != set.replicas).map(Deed::Scale));
         deeds.push(Deed::MoveStart(match set.start {
             Start::Zero => Start::Above,
@@ -197,21 +215,24 @@ pub(crate) fn forget_failures(world: &mut World) {
     }
 }
 
-/// A set that differs from every one that anybody still speaks of, and wants every ordinal but the highest.
-fn made(world: &World, rules: &Rules) -> SetObject {
+/// A set that differs from every one that anybody still speaks of.
+fn made(world: &World, rules: &Rules, when_scaled: Fate) -> SetObject {
     let uid = canon::fresh_set(world);
-    let wanted = rules.ordinals.saturating_sub(1);
+    let wanted = match when_scaled {
+        Fate::Retain => rules.ordinals.saturating_sub(1),
+        Fate::Delete => rules.ordinals,
+    };
     SetObject {
         uid,
         generation: 1,
         replicas: u8::try_from(wanted).unwrap_or(u8::MAX),
         start: Start::Zero,
         care: Care::Ours,
-        when_scaled: Fate::Retain,
+        when_scaled,
         when_deleted: Fate::Retain,
         on_deleted: OnDeleted::AsTheSet,
         version: 0,
         held: false,
-        terminating: false,
+        going: None,
     }
 }

@@ -4,8 +4,6 @@
 //! Here a host looks only where a real one would: when something that it watches has changed, or when the time has come that its last plan
 //! named. A name that nobody waits for, and a moment that nobody wakes for, show as a cluster that rests too early.
 
-use std::collections::HashSet;
-
 use tidegate_core::Reason;
 
 use crate::{
@@ -17,15 +15,19 @@ use crate::{
     moves::{Move, after},
     objects::{BackOff, Care, HOSTS_MAX, Marks, Place, Pod, Seat, World},
     sight::seat_of,
+    table::Table,
 };
 
 /// How many moves a quiet cluster may take to its rest. A passage of one ordinal takes about thirty.
 const MOVES_MAX: usize = 300;
 
+/// How many worlds are remembered to end well. Who forgets leaves them alone again.
+const CALM_MAX: usize = 50_000_000;
+
 /// Quiet clusters, and those that are known to end well.
 #[derive(Default)]
 pub struct Quiet {
-    calm: HashSet<u64>,
+    calm: Table,
 }
 
 /// How a quiet cluster ends that does not end well.
@@ -76,7 +78,7 @@ impl Quiet {
             let key = fingerprint(&run.world);
             // Every host is awake here, so that what is known of this world is known of this run.
             if run.sleeps.iter().all(|sleep| sleep.on.is_none()) {
-                if self.calm.contains(&key) {
+                if self.calm.contains(key) {
                     break;
                 }
                 if path.contains(&key) {
@@ -99,7 +101,12 @@ impl Quiet {
                 return Err(Unrest { harm: Harm::NoRest, moves });
             }
         }
-        self.calm.extend(path);
+        if self.calm.len() >= CALM_MAX {
+            self.calm = Table::default();
+        }
+        for key in path {
+            self.calm.insert(key);
+        }
         Ok(())
     }
 }
@@ -160,7 +167,11 @@ impl Run<'_> {
             | cluster::Deed::CollectsPod(_)
             | cluster::Deed::CollectsClaim(..)
             | cluster::Deed::StrikesOwners(..)
-            | cluster::Deed::ClaimGoes(..) => true,
+            | cluster::Deed::ClaimGoes(..)
+            | cluster::Deed::OwnsClaims(_)
+            | cluster::Deed::OrphansMember(_)
+            | cluster::Deed::AdoptsMember(_)
+            | cluster::Deed::SetGoes => true,
         });
         due.map(Move::Cluster)
     }

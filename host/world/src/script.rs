@@ -7,16 +7,29 @@
 //! | --- | --- |
 //! | `given CLAIMS whenScaled whenDeleted` | a set whose ordinal 1 runs on so many claims, all wanted; each fate `Retain` or `Delete` |
 //! | `anchor` | the claims get their namespace as an owner |
-//! | `scale N`, `start above`, `start zero`, `delete-set` | a person edits or deletes the set |
+//! | `scale N`, `start above`, `start zero`, `retain whenScaled whenDeleted` | a person edits the set |
+//! | `delete-set background\|foreground\|orphan` | a person deletes the set |
+//! | `hold`, `let-go` | a finalizer is put on the set, or taken off |
 //! | `evict`, `delete-pod` | befalls the pod of ordinal 1 |
-//! | `drain-pod`, `drain-pod nowhere` | a drain pod of the member's name, owned by the first claim; one that no node can take |
+//! | `drain-pod`, `drain-pod nowhere`, `drain-pod unowned` | a drain pod of the member's name, owned by the first claim; one that no node can take; one without an owner, whose labels are none of the set's |
+//! | `lookalike` | a pod of the member's name, without an owner, that looks as if the set had made it |
+//! | `stranger` | a pod of another name that uses the claims, and runs |
 //! | `end` | the drain pod's process ends by itself with exit code 0 |
 //! | `seal`, `unseal`, `touch` | as the host would, in the version of this moment |
+//! | `rests` | the set's controller has tried so often in vain that its next try of itself is far |
 //! | `remember NAME TEMPLATE` | the claim's identity and version of this moment get a name |
 //! | `delete-claim TEMPLATE background\|foreground [at NAME]` | a DELETE with preconditions, of this moment or as remembered |
 //! | `settle` | everybody but people and hosts does what there is to do, until nothing happens |
 //! | `await WHAT…` | the same, up to the moment at which it is so |
-//! | `see WHAT…` | it is so: `pod none`, `pod member\|drain [running\|succeeded\|unscheduled] [terminating]`, `claim TEMPLATE none\|there\|terminating` or `claim TEMPLATE same\|fresh NAME` |
+//! | `see WHAT…` | it is so |
+//!
+//! | what is awaited or seen | |
+//! | --- | --- |
+//! | `pod none`, `pod WORD…` | `member`, `drain`, `left-behind` (a member without a set), `running`, `succeeded`, `unscheduled`, `terminating`, `disrupted` |
+//! | `claim TEMPLATE none\|there\|terminating` | |
+//! | `claim TEMPLATE same\|fresh\|unchanged NAME` | the identity is that which was remembered; it is another; the version is the same, too |
+//! | `claim TEMPLATE owned nobody`, `claim TEMPLATE owned WORD…` | exactly by `set`, `pod`, `namespace` |
+//! | `set none\|there\|terminating` | |
 //!
 //! A line that asks something of the API server may end with `-> ok`, `-> conflict`, `-> invalid` or `-> not-found`; without it, `ok` is meant.
 
@@ -24,11 +37,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::{
-    Rules, cluster,
-    objects::{BackOff, Claim, Deletion, Fate, Kind, Marks, Phase, Pod, Start, World},
+    Rules, canon, cluster,
+    objects::{
+        BackOff, Cascade, Claim, Deletion, Fate, Kind, Marks, NO_SET, Phase, Pod, Start, World,
+    },
     people,
     sight::TEMPLATES,
-    write::{ClaimRef, PodRef, Refusal, Write, apply},
+    write::{ClaimRef, PodRef, Refusal, SetRef, Write, apply},
 };
 
 /// The place of the ordinal that every script is about.
@@ -110,11 +125,15 @@ impl Stage {
                     Err(format!("it never was: {:?}", self.world.places[SEAT]))
                 }
             }
-            ["see", "claim", template, how @ ("same" | "fresh"), name] => {
+            ["see", "claim", template, how @ ("same" | "fresh" | "unchanged"), name] => {
                 let now = self.claim_ref(template)?;
                 let then = self.named(name)?;
-                let same = now.uid == then.uid;
-                if same == (*how == "same") { Ok(()) } else { Err("it is not".to_owned()) }
+                let is_so = match *how {
+                    "same" => now.uid == then.uid,
+                    "fresh" => now.uid != then.uid,
+                    _ => now == then,
+                };
+                if is_so { Ok(()) } else { Err("it is not".to_owned()) }
             }
             ["see", what @ ..] => match shows(&self.world, what) {
                 Some(true) => Ok(()),
@@ -157,8 +176,14 @@ impl Stage {
             }
             ["drain-pod", rest @ ..] => {
                 self.nowhere = rest == ["nowhere"];
-                Write::CreatePod { seat: SEAT, marks: self.marks() }
+                let mut marks = self.marks();
+                if rest == ["unowned"] {
+                    marks.claims = Default::default();
+                }
+                Write::CreatePod { seat: SEAT, marks }
             }
+            ["hold"] => Write::Hold(self.set_ref()?),
+            ["let-go"] => Write::LetGo(self.set_ref()?),
             ["delete-claim", template, how] => {
                 Write::DeleteClaim { claim: self.claim_ref(template)?, deletion: cascade(how)? }
             }
@@ -182,6 +207,14 @@ impl Stage {
                 }
                 return Ok(());
             }
+            ["lookalike"] => {
+                let uid = canon::fresh_pod(&mut self.world, SEAT);
+                let place = &mut self.world.places[SEAT];
+                place.pod = Some(Pod::created(uid, Kind::Member { set: NO_SET }));
+                return Ok(());
+            }
+            // The world's controller tries once more after each change, and rests.
+            ["rests"] => return Ok(()),
             ["end"] => {
                 cluster::act(&mut self.world, &self.rules, cluster::Deed::Succeeds(SEAT));
                 return Ok(());
@@ -191,7 +224,14 @@ impl Stage {
             }
             ["start", "above"] => people::Deed::MoveStart(Start::Above),
             ["start", "zero"] => people::Deed::MoveStart(Start::Zero),
-            ["delete-set"] => people::Deed::DeleteSet,
+            ["retain", when_scaled, when_deleted] => people::Deed::Retain {
+                when_scaled: fate(when_scaled)?,
+                when_deleted: fate(when_deleted)?,
+            },
+            ["delete-set", "background"] => people::Deed::DeleteSet(Cascade::Background),
+            ["delete-set", "foreground"] => people::Deed::DeleteSet(Cascade::Foreground),
+            ["delete-set", "orphan"] => people::Deed::DeleteSet(Cascade::Orphan),
+            ["stranger"] => people::Deed::StrangerComes(SEAT),
             ["evict"] => people::Deed::Evict(SEAT),
             ["delete-pod"] => people::Deed::DeletePod(SEAT),
             _ => return Err("the line is not understood".to_owned()),
@@ -231,7 +271,11 @@ impl Stage {
             | cluster::Deed::CollectsPod(_)
             | cluster::Deed::CollectsClaim(..)
             | cluster::Deed::StrikesOwners(..)
-            | cluster::Deed::ClaimGoes(..) => true,
+            | cluster::Deed::ClaimGoes(..)
+            | cluster::Deed::OwnsClaims(_)
+            | cluster::Deed::OrphansMember(_)
+            | cluster::Deed::AdoptsMember(_)
+            | cluster::Deed::SetGoes => true,
         }
     }
 
@@ -241,6 +285,11 @@ impl Stage {
         let uid = |claim: &Option<Claim>| claim.as_ref().map(|claim| claim.uid);
         let claims = self.world.places[SEAT].claims.each_ref().map(uid);
         Marks { set, generation, attempt: 1, claims }
+    }
+
+    fn set_ref(&self) -> Result<SetRef, String> {
+        let set = self.world.set.as_ref().ok_or("there is no set")?;
+        Ok(SetRef { uid: set.uid, version: set.version })
     }
 
     fn pod_ref(&self) -> Result<PodRef, String> {
@@ -268,6 +317,16 @@ fn shows(world: &World, what: &[&str]) -> Option<bool> {
         ["pod", words @ ..] => words
             .iter()
             .try_fold(true, |so_far, word| Some(pod_is(place.pod.as_ref(), word)? && so_far)),
+        ["set", how] => Some(match *how {
+            "none" => world.set.is_none(),
+            "there" => world.set.as_ref().is_some_and(|set| set.going.is_none()),
+            "terminating" => world.set.as_ref().is_some_and(|set| set.going.is_some()),
+            _ => return None,
+        }),
+        ["claim", template, "owned", owners @ ..] => {
+            let claim = place.claims.get(template_of(template)?)?.as_ref();
+            Some(claim.is_some_and(|claim| owners_of(claim) == owners))
+        }
         ["claim", template, how] => {
             let claim = place.claims.get(template_of(template)?)?.as_ref();
             Some(match *how {
@@ -284,14 +343,27 @@ fn shows(world: &World, what: &[&str]) -> Option<bool> {
 fn pod_is(pod: Option<&Pod>, word: &str) -> Option<bool> {
     let is = |holds: fn(&Pod) -> bool| Some(pod.is_some_and(holds));
     match word {
-        "member" => is(|pod| matches!(pod.kind, Kind::Member { .. })),
+        "member" => is(|pod| matches!(pod.kind, Kind::Member { set } if set != NO_SET)),
+        "left-behind" => is(|pod| pod.kind == Kind::Member { set: NO_SET }),
         "drain" => is(|pod| matches!(pod.kind, Kind::Drain(_))),
         "unscheduled" => is(|pod| pod.phase == Phase::Unscheduled),
         "running" => is(|pod| pod.phase == Phase::Running),
         "succeeded" => is(|pod| pod.phase == Phase::Succeeded),
         "terminating" => is(|pod| pod.terminating),
+        "disrupted" => is(|pod| pod.disrupted),
         _ => None,
     }
+}
+
+/// Who owns the claim, in the words and the order of a script.
+fn owners_of(claim: &Claim) -> Vec<&'static str> {
+    let owners = [
+        claim.owner_set.map(|_| "set"),
+        claim.owner_pod.map(|_| "pod"),
+        claim.anchored.then_some("namespace"),
+    ];
+    let owners: Vec<&str> = owners.into_iter().flatten().collect();
+    if owners.is_empty() { vec!["nobody"] } else { owners }
 }
 
 fn template_of(name: &str) -> Option<usize> {

@@ -66,8 +66,11 @@ pub fn see(
         place.orphan_since = (!wanted && !place.claims.is_empty()).then_some(TimeMs(0));
         seats.insert(ordinal, place);
     }
+    // As the driver does: the namespace is read where a claim is to be anchored, and never for a glance.
+    let mut claims = seats.values().flat_map(|seat| seat.claims.values());
+    let anchors = view != View::Cached && claims.any(|claim| set.lacks_anchor(claim));
     let mut set = set;
-    set.namespace_uid = Some(NAMESPACE_UID.to_owned());
+    set.namespace_uid = anchors.then(|| NAMESPACE_UID.to_owned());
     Some(Seen { view, set, seats })
 }
 
@@ -140,7 +143,12 @@ fn set_of(rules: &Rules, object: &SetObject) -> Set {
         },
         resource_version: object.version.to_string(),
         held: object.held,
-        life: if object.terminating { Life::Terminating } else { Life::Lives },
+        life: if object.going.is_some() { Life::Terminating } else { Life::Lives },
+        cascade: match object.going {
+            None | Some(objects::Cascade::Background) => Cascade::Background,
+            Some(objects::Cascade::Foreground) => Cascade::Foreground,
+            Some(objects::Cascade::Orphan) => Cascade::Orphan,
+        },
         ..any_set(rules.claims)
     }
 }

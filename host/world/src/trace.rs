@@ -1,14 +1,17 @@
 //! A way to a world, in words.
 
 use crate::{
-    Rules, cluster,
+    Rules,
+    canon::canonical,
+    cluster,
     explore::Violation,
     host::{Delivery, Errand, Minds, Part, Step},
-    moves::{Move, after},
-    objects::{Care, Deletion, Fate, HOSTS_MAX, OnDeleted, Seat, Start, World},
+    moves::{Move, make},
+    objects::{Care, Cascade, Deletion, Fate, HOSTS_MAX, OnDeleted, Seat, Start, World},
     people,
     policy::Odd,
     sight::TEMPLATES,
+    turns::end,
     write::{Write, apply},
 };
 
@@ -23,12 +26,19 @@ pub fn tell(violation: &Violation, rules: &Rules) -> Vec<String> {
     let mut teller =
         Teller { rules, minds: Minds::default(), names: NAMES, world, reads: None, lines: vec![] };
     teller.lines.push(teller.beginning());
-    for (at, it) in violation.moves.iter().enumerate() {
-        if at == violation.eventful {
-            teller.flush();
-            teller.lines.push("(from here on the cluster is left alone)".to_owned());
+    for turn in &violation.turns {
+        for it in turn {
+            teller.tell(*it);
         }
+        teller.end_turn();
+    }
+    if !violation.alone.is_empty() {
+        teller.flush();
+        teller.lines.push("(from here on the cluster is left alone)".to_owned());
+    }
+    for it in &violation.alone {
         teller.tell(*it);
+        teller.end_move();
     }
     teller.flush();
     teller.lines.push(format!("=> {}", violation.harm));
@@ -81,18 +91,18 @@ impl Teller<'_> {
             self.flush();
         }
         let line = self.line(it);
-        let (world, order) = after(&self.world, self.rules, &mut self.minds, it);
+        let mut world = self.world.clone();
+        make(&mut world, self.rules, &mut self.minds, it);
         match it {
             Move::Reads { host, order: _, part } => {
                 let reads = self.reads.get_or_insert((self.names[host], Vec::new()));
                 reads.1.push(part_name(part));
             }
             Move::Decides { host, .. } => {
-                let stands = order.iter().position(|before| *before == host).unwrap_or(host);
                 let before = self.reads.take().map(|(_, parts)| parts).unwrap_or_default();
                 let part = self.last_part(host);
                 let parts: Vec<&str> = before.into_iter().chain(part).collect();
-                let decision = self.decision(&world, stands);
+                let decision = self.decision(&world, host);
                 let read = parts.join(", ");
                 self.lines.push(format!("{} reads {read}{line}{decision}", self.names[host]));
             }
@@ -103,8 +113,17 @@ impl Teller<'_> {
             | Move::Crashes { .. }
             | Move::Arrives { .. } => self.lines.push(line),
         }
-        self.names = order.map(|host| self.names[host]);
         self.world = world;
+    }
+
+    fn end_turn(&mut self) {
+        let order = end(&mut self.world, self.rules, &mut self.minds);
+        self.names = order.map(|host| self.names[host]);
+    }
+
+    fn end_move(&mut self) {
+        let order = canonical(&mut self.world, self.rules);
+        self.names = order.map(|host| self.names[host]);
     }
 
     fn flush(&mut self) {
@@ -231,8 +250,22 @@ fn person(deed: people::Deed) -> String {
         Deed::Annotate(Care::Ours) => "a person asks for draining".to_owned(),
         Deed::Annotate(Care::Paused) => "a person pauses the set".to_owned(),
         Deed::Annotate(Care::NotOurs) => "a person takes the annotation off".to_owned(),
-        Deed::DeleteSet => "a person deletes the set in the background".to_owned(),
-        Deed::MakeSet => "a person makes a set of the same name".to_owned(),
+        Deed::Retain { when_scaled, when_deleted } => format!(
+            "a person edits the set: whenScaled: {}, whenDeleted: {}",
+            fate(when_scaled),
+            fate(when_deleted)
+        ),
+        Deed::DeleteSet(cascade) => {
+            let how = match cascade {
+                Cascade::Background => "in the background",
+                Cascade::Foreground => "in the foreground",
+                Cascade::Orphan => "and leaves its pods behind",
+            };
+            format!("a person deletes the set {how}")
+        }
+        Deed::MakeSet(when_scaled) => {
+            format!("a person makes a set of the same name, whenScaled: {}", fate(when_scaled))
+        }
         Deed::DeletePod(seat) => format!("a person deletes pod {}", pod(seat)),
         Deed::Evict(seat) => format!("pod {} is evicted", pod(seat)),
         Deed::ShutDown(seat) => format!("the node of pod {} shuts down", pod(seat)),
@@ -270,6 +303,14 @@ fn of_cluster(deed: cluster::Deed) -> String {
             claim(seat, template)
         ),
         Deed::ClaimGoes(seat, template) => format!("claim {} is gone", claim(seat, template)),
+        Deed::OwnsClaims(seat) => {
+            format!("the set's controller says anew whose the claims of {} are", pod(seat))
+        }
+        Deed::OrphansMember(seat) => {
+            format!("the garbage collector takes the set from member {}", pod(seat))
+        }
+        Deed::AdoptsMember(seat) => format!("the set's controller takes on member {}", pod(seat)),
+        Deed::SetGoes => "the set is gone".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     harm::Harm,
     objects::{
-        BackOff, CLAIMS_MAX, Claim, Content, Culprit, Deletion, Kind, Marks, Moment, Note,
+        BackOff, CLAIMS_MAX, Cascade, Claim, Content, Culprit, Deletion, Kind, Marks, Moment, Note,
         ORDINALS_MAX, Pod, Seat, SetObject, World,
     },
     people::forget_failures,
@@ -187,7 +187,7 @@ pub fn apply(world: &mut World, write: &Write, sabotage: Option<Sabotage>) -> Re
         }
         Write::Hold(at) => {
             let set = set_of(world, *at, sabotage)?;
-            if set.terminating {
+            if set.going.is_some() {
                 return Err(Refusal::Invalid);
             }
             set.held = true;
@@ -214,7 +214,8 @@ fn let_go(world: &mut World, at: SetRef, sabotage: Option<Sabotage>) -> Result<(
     let set = set_of(world, at, sabotage)?;
     set.held = false;
     set.changed();
-    if set.terminating {
+    // One that is deleted in another way has finalizers of its own yet.
+    if set.going == Some(Cascade::Background) {
         world.set = None;
         forget_failures(world);
     }
