@@ -6,14 +6,14 @@
 mod scene;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use kube::Client;
 use serde_json::{Value, json};
 use tidegate_world::script::Disagreement;
 
-use scene::{Answer, Scene};
+use scene::{Answer, Owner, Scene};
 
 /// What a script needs besides the API server.
 pub trait Ground {
@@ -34,6 +34,15 @@ pub trait Ground {
 
     /// How long something may take to be so that is to be so.
     fn patience(&self) -> Duration;
+
+    /// Waits until the set's controller, which was told of the set at that moment and has tried in vain ever since, will not try again for a while
+    /// unless the set is changed. One that rests after its first try is not waited for.
+    ///
+    /// # Errors
+    /// Where it does not come to that.
+    fn rests(&self, _namespace: &str, _told_at: Instant) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A claim as it was at a moment.
@@ -47,6 +56,10 @@ struct Player<'a> {
     ground: &'a dyn Ground,
     scene: Scene,
     remembered: BTreeMap<String, Remembered>,
+    /// When something was last asked of the API server.
+    asked_at: Instant,
+    /// What was seen since everything settled, which must still be so when it settles once more.
+    settled: Option<Vec<(usize, String)>>,
 }
 
 /// Plays a script in a namespace, which is made for it and deleted after it.
@@ -61,22 +74,62 @@ pub fn play(
 ) -> Result<(), Disagreement> {
     let scene = Scene::make(client, namespace);
     let scene = scene.map_err(|error| Disagreement { line: 0, what: format!("{error:#}") })?;
-    let mut player = Player { ground, scene, remembered: BTreeMap::new() };
+    let mut player = Player {
+        ground,
+        scene,
+        remembered: BTreeMap::new(),
+        asked_at: Instant::now(),
+        settled: None,
+    };
     for (at, line) in text.lines().enumerate() {
         let said = line.split('#').next().unwrap_or_default().trim();
-        let words: Vec<&str> = said.split_whitespace().collect();
-        if !words.is_empty() {
-            let played = player.play(&words);
+        if !said.is_empty() {
+            let played = player.line(at + 1, said);
             played.map_err(|error| Disagreement {
                 line: at + 1,
                 what: format!("{said}: {error:#}"),
             })?;
         }
     }
-    Ok(())
+    let lasts = player.is_still_so();
+    lasts.map_err(|error| Disagreement {
+        line: text.lines().count(),
+        what: format!("at the end: {error:#}"),
+    })
 }
 
 impl Player<'_> {
+    fn line(&mut self, number: usize, said: &str) -> Result<()> {
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let sees = words.first() == Some(&"see");
+        if !sees {
+            self.is_still_so()?;
+        }
+        self.play(&words)?;
+        match (&mut self.settled, words.as_slice()) {
+            (settled, ["settle"]) => *settled = Some(Vec::new()),
+            (Some(seen), _) if sees => seen.push((number, said.to_owned())),
+            (Some(_) | None, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Has everything settle once more, and looks whether what was seen is still so: it may have been seen before a controller came to it.
+    fn is_still_so(&mut self) -> Result<()> {
+        let seen = self.settled.take().unwrap_or_default();
+        if seen.is_empty() {
+            return Ok(());
+        }
+        self.ground.settle(self.scene.namespace())?;
+        for (number, said) in seen {
+            let words: Vec<&str> = said.split_whitespace().skip(1).collect();
+            self.sees(&words)?.map_err(|what| {
+                anyhow!("what line {number} says did not last: {said}: there is instead: {what}")
+            })?;
+        }
+        Ok(())
+    }
+
     fn play(&mut self, words: &[&str]) -> Result<()> {
         match words {
             ["given", claims, when_scaled, when_deleted] => {
@@ -92,11 +145,16 @@ impl Player<'_> {
                 self.remembered.insert((*name).to_owned(), remembered);
                 Ok(())
             }
-            ["see", "claim", template, how @ ("same" | "fresh"), name] => {
-                let is_same = self.claim(template)?.uid == self.named(name)?.uid;
-                if is_same == (*how == "same") { Ok(()) } else { bail!("it is not") }
+            // What is seen at once after a request is its answer, and is not waited for.
+            ["see", what @ ..] if self.settled.is_none() => {
+                self.sees(what)?.map_err(|seen| anyhow!("there is instead: {seen}"))
             }
-            ["see", what @ ..] => self.eventually(|player| player.scene.shows(what)),
+            ["see", what @ ..] => self.eventually(|player| player.sees(what)),
+            ["rests"] => self.ground.rests(self.scene.namespace(), self.asked_at),
+            ["stranger"] => {
+                self.scene.stranger(&self.ground.pod_fields())?;
+                self.eventually(|player| player.scene.stranger_runs())
+            }
             ["end"] => {
                 let (ground, namespace) = (self.ground, self.scene.namespace().to_owned());
                 self.eventually(|_| match ground.end(&namespace, scene::MEMBER) {
@@ -108,6 +166,24 @@ impl Player<'_> {
         }
     }
 
+    /// Whether it is so; what is there instead, where it is not.
+    fn sees(&self, what: &[&str]) -> Result<Result<(), String>> {
+        let ["claim", template, how @ ("same" | "fresh" | "unchanged"), name] = what else {
+            return self.scene.shows(what);
+        };
+        let then = self.named(name)?;
+        let Some(claim) = self.scene.claim(template)? else {
+            return Ok(Err("there is no such claim".to_owned()));
+        };
+        let is = remembered(&claim);
+        let is_so = match *how {
+            "same" => is.uid == then.uid,
+            "fresh" => is.uid != then.uid,
+            _ => is == *then,
+        };
+        Ok(if is_so { Ok(()) } else { Err(format!("{is:?}, and then it was {then:?}")) })
+    }
+
     /// What asks something of the API server, and its answer.
     fn ask(&mut self, words: &[&str]) -> Result<()> {
         let (asked, expected) = match words {
@@ -115,6 +191,7 @@ impl Player<'_> {
             asked => (asked, "ok"),
         };
         self.scene.mark();
+        self.asked_at = Instant::now();
         let answer = self.asks(asked)?;
         let word = match answer.code {
             200..300 => "ok",
@@ -149,13 +226,26 @@ impl Player<'_> {
                 let note = json!({ "annotations": { "example.org/touched": "yes" } });
                 scene.change_set("/status", &metadata(note))
             }
-            ["delete-set"] => scene.delete_set(),
+            ["retain", when_scaled, when_deleted] => {
+                let policy = json!({ "whenScaled": when_scaled, "whenDeleted": when_deleted });
+                let spec = json!({ "persistentVolumeClaimRetentionPolicy": policy });
+                scene.change_set("", &json!({ "spec": spec }))
+            }
+            ["hold"] => scene.change_set("", &metadata(json!({ "finalizers": [scene::HOLD] }))),
+            ["let-go"] => {
+                let gone = json!({ "$deleteFromPrimitiveList/finalizers": [scene::HOLD] });
+                scene.change_set("", &metadata(gone))
+            }
+            ["delete-set", how] => scene.delete_set(propagation(how)?),
             ["evict"] => scene.evict(),
             ["delete-pod"] => scene.delete_pod(),
-            ["drain-pod"] => scene.drain_pod(&self.ground.pod_fields()),
+            ["drain-pod"] => scene.drain_pod(Owner::Claim, &self.ground.pod_fields()),
+            ["drain-pod", "unowned"] => scene.drain_pod(Owner::Nobody, &self.ground.pod_fields()),
             ["drain-pod", "nowhere"] => {
-                scene.drain_pod(&json!({ "nodeSelector": { "example.org/nowhere": "yes" } }))
+                let fields = json!({ "nodeSelector": { "example.org/nowhere": "yes" } });
+                scene.drain_pod(Owner::Claim, &fields)
             }
+            ["lookalike"] => scene.lookalike(&self.ground.pod_fields()),
             ["seal"] => scene.change_pod(&json!({ "finalizers": [scene::SEAL] })),
             ["unseal"] => {
                 scene.change_pod(&json!({ "$deleteFromPrimitiveList/finalizers": [scene::SEAL] }))
@@ -171,13 +261,8 @@ impl Player<'_> {
     }
 
     fn delete_claim(&self, template: &str, how: &str, claim: &Remembered) -> Result<Answer> {
-        let propagation = match how {
-            "background" => "Background",
-            "foreground" => "Foreground",
-            _ => bail!("in the background or in the foreground?"),
-        };
         let options = json!({
-            "propagationPolicy": propagation,
+            "propagationPolicy": propagation(how)?,
             "preconditions": { "uid": claim.uid, "resourceVersion": claim.version },
         });
         self.scene.delete_claim(template, &options)
@@ -185,8 +270,7 @@ impl Player<'_> {
 
     fn claim(&self, template: &str) -> Result<Remembered> {
         let claim = self.scene.claim(template)?.context("there is no such claim")?;
-        let text = |field: &str| claim["metadata"][field].as_str().unwrap_or_default().to_owned();
-        Ok(Remembered { uid: text("uid"), version: text("resourceVersion") })
+        Ok(remembered(&claim))
     }
 
     fn named(&self, name: &str) -> Result<&Remembered> {
@@ -196,5 +280,19 @@ impl Player<'_> {
     /// Looks until it is so, for as long as the ground may take.
     fn eventually(&self, look: impl Fn(&Self) -> Result<Result<(), String>>) -> Result<()> {
         scene::eventually(self.ground.patience(), || look(self)).map_err(|seen| anyhow!("{seen:#}"))
+    }
+}
+
+fn remembered(claim: &Value) -> Remembered {
+    let text = |field: &str| claim["metadata"][field].as_str().unwrap_or_default().to_owned();
+    Remembered { uid: text("uid"), version: text("resourceVersion") }
+}
+
+fn propagation(how: &str) -> Result<&'static str> {
+    match how {
+        "background" => Ok("Background"),
+        "foreground" => Ok("Foreground"),
+        "orphan" => Ok("Orphan"),
+        _ => bail!("in the background, in the foreground, or orphaned?"),
     }
 }

@@ -21,6 +21,12 @@ pub(super) const MEMBER: &str = "web-1";
 pub(super) const ABOVE: u32 = 5;
 /// The finalizer of a sealed pod.
 pub(super) const SEAL: &str = "example.org/seal";
+/// The finalizer of a set that is held.
+pub(super) const HOLD: &str = "example.org/hold";
+/// The pod of another name that uses the claims.
+const STRANGER: &str = "stranger";
+/// The label of a drain pod.
+const DRAIN: &str = "example.org/drain";
 /// How often is looked for what is not so yet.
 const POLL: Duration = Duration::from_millis(20);
 /// How long the members may take to run at first: nothing is measured by it.
@@ -32,6 +38,15 @@ pub(super) struct Answer {
     pub(super) code: u16,
     /// Its words, where it refused.
     pub(super) message: String,
+}
+
+/// Who owns a drain pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The first claim, and the set's labels are on it.
+    Claim,
+    /// Nobody, and its labels are its own.
+    Nobody,
 }
 
 /// A namespace that is deleted when this is dropped.
@@ -148,8 +163,12 @@ impl Scene {
     /// Whether it is so; what is there instead, where it is not.
     pub(super) fn shows(&self, what: &[&str]) -> Result<Result<(), String>> {
         let (name, how) = subject(what)?;
-        let kind = if what.first() == Some(&"pod") { "pods" } else { CLAIMS };
-        let object = self.get(&self.path("v1", kind, &name))?;
+        let path = match what.first() {
+            Some(&"pod") => self.path("v1", "pods", &name),
+            Some(&"set") => self.path("apps/v1", "statefulsets", &name),
+            Some(_) | None => self.path("v1", CLAIMS, &name),
+        };
+        let object = self.get(&path)?;
         Ok(if is(object.as_ref(), how)? { Ok(()) } else { Err(outline(object.as_ref())) })
     }
 
@@ -196,9 +215,9 @@ impl Scene {
         self.send("PATCH", &path, STRATEGIC, &patch)
     }
 
-    /// Deletes the set in the background.
-    pub(super) fn delete_set(&self) -> Result<Answer> {
-        let options = json!({ "propagationPolicy": "Background" });
+    /// Deletes the set.
+    pub(super) fn delete_set(&self, propagation: &str) -> Result<Answer> {
+        let options = json!({ "propagationPolicy": propagation });
         self.send("DELETE", &self.path("apps/v1", "statefulsets", SET), JSON, &options)
     }
 
@@ -218,16 +237,45 @@ impl Scene {
         self.send("DELETE", &self.path("v1", "pods", MEMBER), JSON, &json!({}))
     }
 
-    /// Creates a drain pod: of the member's name and with the set's labels, owned by the first claim, and with all of them.
-    pub(super) fn drain_pod(&self, pod_fields: &Value) -> Result<Answer> {
-        let mut templates = Vec::new();
-        for template in TEMPLATES {
-            if self.claim(template)?.is_some() {
-                templates.push(template);
-            }
+    /// Creates a drain pod: of the member's name, and with all of its claims.
+    pub(super) fn drain_pod(&self, owner: Owner, pod_fields: &Value) -> Result<Answer> {
+        let mut metadata = json!({ "name": MEMBER, "labels": { DRAIN: "yes" } });
+        if owner == Owner::Claim {
+            let templates = self.templates()?;
+            let first = templates.first().context("there is no claim that could own it")?;
+            let claim = self.claim(first)?.context("the claim is gone")?;
+            metadata["labels"]["app"] = json!(SET);
+            metadata["ownerReferences"] = json!([{
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "name": claim_of(first),
+                "uid": claim["metadata"]["uid"],
+                "controller": true,
+                "blockOwnerDeletion": true,
+            }]);
         }
-        let owner = templates.first().context("there is no claim that could own it")?;
-        let claim = self.claim(owner)?.context("the claim is gone")?;
+        self.pod(&metadata, pod_fields)
+    }
+
+    /// Creates a pod of the member's name that nobody owns and that has the set's labels.
+    pub(super) fn lookalike(&self, pod_fields: &Value) -> Result<Answer> {
+        self.pod(&json!({ "name": MEMBER, "labels": { "app": SET } }), pod_fields)
+    }
+
+    /// Creates a pod of another name that uses the claims.
+    pub(super) fn stranger(&self, pod_fields: &Value) -> Result<()> {
+        done(self.pod(&json!({ "name": STRANGER }), pod_fields)?)
+    }
+
+    /// Whether that pod runs.
+    pub(super) fn stranger_runs(&self) -> Result<Result<(), String>> {
+        let pod = self.get(&self.path("v1", "pods", STRANGER))?.unwrap_or_default();
+        let runs = pod["status"]["phase"] == "Running";
+        Ok(if runs { Ok(()) } else { Err(pod["status"].to_string()) })
+    }
+
+    fn pod(&self, metadata: &Value, pod_fields: &Value) -> Result<Answer> {
+        let templates = self.templates()?;
         let mut spec = pod_spec(&templates, pod_fields);
         spec["restartPolicy"] = json!("Never");
         let volume = |template: &&str| {
@@ -235,22 +283,19 @@ impl Scene {
             json!({ "name": template, "persistentVolumeClaim": source })
         };
         spec["volumes"] = templates.iter().map(volume).collect();
-        let pod = json!({
-            "metadata": {
-                "name": MEMBER,
-                "labels": { "app": SET },
-                "ownerReferences": [{
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolumeClaim",
-                    "name": claim_of(owner),
-                    "uid": claim["metadata"]["uid"],
-                    "controller": true,
-                    "blockOwnerDeletion": true,
-                }],
-            },
-            "spec": spec,
-        });
+        let pod = json!({ "metadata": metadata, "spec": spec });
         self.send("POST", &self.path("v1", "pods", ""), JSON, &pod)
+    }
+
+    /// The templates of whose claims the member's are there.
+    fn templates(&self) -> Result<Vec<&'static str>> {
+        let mut templates = Vec::new();
+        for template in TEMPLATES {
+            if self.claim(template)?.is_some() {
+                templates.push(template);
+            }
+        }
+        Ok(templates)
     }
 
     fn follow<K: Resource<DynamicType = ()>>(&self) {
@@ -363,6 +408,7 @@ fn pod_spec(templates: &[&str], pod_fields: &Value) -> Value {
 fn subject<'a>(what: &'a [&'a str]) -> Result<(String, &'a [&'a str])> {
     match what {
         ["pod", how @ ..] => Ok((MEMBER.to_owned(), how)),
+        ["set", how @ ..] => Ok((SET.to_owned(), how)),
         ["claim", template, how @ ..] if TEMPLATES.contains(template) => {
             Ok((claim_of(template), how))
         }
@@ -378,6 +424,9 @@ fn is(object: Option<&Value>, how: &[&str]) -> Result<bool> {
     let Some(object) = object else {
         return Ok(false);
     };
+    if let ["owned", owners @ ..] = how {
+        return Ok(owners_of(object) == owners);
+    }
     let is_deleted = !object["metadata"]["deletionTimestamp"].is_null();
     let phase = |phase: &str| object["status"]["phase"] == phase;
     let directed_by = |kind: &str| {
@@ -389,7 +438,13 @@ fn is(object: Option<&Value>, how: &[&str]) -> Result<bool> {
             "there" => !is_deleted,
             "terminating" => is_deleted,
             "member" => directed_by("StatefulSet"),
-            "drain" => directed_by("PersistentVolumeClaim"),
+            "drain" => object["metadata"]["labels"][DRAIN] == "yes" && !directed_by("StatefulSet"),
+            "left-behind" => object["metadata"]["ownerReferences"].is_null(),
+            "disrupted" => {
+                let conditions = object["status"]["conditions"].as_array();
+                let marks = |it: &Value| it["type"] == "DisruptionTarget" && it["status"] == "True";
+                conditions.into_iter().flatten().any(marks)
+            }
             "unscheduled" => object["spec"]["nodeName"].is_null(),
             "running" => phase("Running"),
             "succeeded" => phase("Succeeded"),
@@ -400,6 +455,16 @@ fn is(object: Option<&Value>, how: &[&str]) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Who owns a claim, in the words and the order of a script.
+fn owners_of(object: &Value) -> Vec<&'static str> {
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    let kinds = [("StatefulSet", "set"), ("Pod", "pod"), ("Namespace", "namespace")];
+    let owns = |kind: &str| owners.into_iter().flatten().any(|owner| owner["kind"] == kind);
+    let found: Vec<&str> =
+        kinds.into_iter().filter(|(kind, _)| owns(kind)).map(|(_, word)| word).collect();
+    if found.is_empty() { vec!["nobody"] } else { found }
 }
 
 fn outline(object: Option<&Value>) -> String {
