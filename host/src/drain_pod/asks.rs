@@ -314,11 +314,16 @@ impl Asks {
             let name = capability.as_str().unwrap_or_default();
             self.add("capability", name, format!("{field}.capabilities.add[{at}]"));
         }
-        for profile in ["seccompProfile", "appArmorProfile"] {
-            let kind = context.get(profile).and_then(|profile| text(profile, "type"));
-            if let Some(kind @ ("Unconfined" | "Localhost")) = kind {
-                self.add("privilege", format!("{profile}-{kind}"), format!("{field}.{profile}"));
-            }
+        for field_of in ["seccompProfile", "appArmorProfile"] {
+            let profile = context.get(field_of);
+            let get = |key: &str| profile.and_then(|profile| text(profile, key));
+            // What a profile of the node allows is for its file to say.
+            let name = match (get("type"), get("localhostProfile")) {
+                (Some("Localhost"), Some(file)) => format!("{field_of}-Localhost={file}"),
+                (Some(kind @ ("Unconfined" | "Localhost")), _) => format!("{field_of}-{kind}"),
+                (_, _) => continue,
+            };
+            self.add("privilege", name, format!("{field}.{field_of}"));
         }
         if let Some(mount) = text(context, "procMount") {
             self.add("privilege", format!("procMount={mount}"), format!("{field}.procMount"));
