@@ -290,6 +290,12 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
     if owner_uid.is_none() || owner_uid != controller(meta, "PersistentVolumeClaim") {
         return Err("it is not owned by the claim that its marks name".to_owned());
     }
+    // Its claim is looked for under the template, and one that is looked for in vain counts as deleted.
+    if let Some(unknown) = marks.claims.keys().find(|name| !set.templates.contains(name)) {
+        return Err(format!(
+            "its marks name the claim template {unknown:?}, which the set has not"
+        ));
+    }
     if let Some(why) = never_ends_by_itself(pod, &marks) {
         return Err(why);
     }
