@@ -7,6 +7,7 @@ pub mod demo;
 pub mod example;
 pub mod explore;
 pub mod faults;
+pub mod fuzz;
 pub mod guards;
 pub mod honest;
 pub mod image;

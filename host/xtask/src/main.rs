@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use xtask::{bench, cluster, demo, explore, faults, guards, image, policies, standin, storm, test};
+use xtask::{
+    bench, cluster, demo, explore, faults, fuzz, guards, image, policies, standin, storm, test,
+};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "What developers of tidegate run.")]
@@ -26,6 +28,8 @@ enum Task {
     Explore(explore::Args),
     /// The faults that the host must bear, each with its tests and what became of them.
     Faults(faults::Args),
+    /// Inputs that nobody thought of, made by libFuzzer until something that must hold does not.
+    Fuzz(fuzz::Args),
     /// Each guard of the host taken out in turn, and whether a test misses it.
     Guards(guards::Args),
     /// The images of the host and of the examples as OCI archives; shows path, size and digest of each.
@@ -47,6 +51,7 @@ fn main() -> Result<ExitCode> {
         Task::Demo(args) => return Ok(demo::run(&args)),
         Task::Explore(args) => return explore::run(&args),
         Task::Faults(args) => return faults::run(&args),
+        Task::Fuzz(args) => return fuzz::run(&args),
         Task::Guards(args) => return guards::run(&args),
         Task::Image => image::run()?,
         Task::Policies(args) => policies::run(&args)?,

@@ -1,0 +1,3 @@
+#![no_main]
+
+tidegate_fuzz_engine::fuzz!("names");
