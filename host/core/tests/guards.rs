@@ -172,7 +172,7 @@ fn no_more_drain_pods_are_created_than_the_set_allows() {
     let body = PodBody {
         manifest: "{}".to_owned(),
         owner: "data".to_owned(),
-        claims: drain.claims.clone(),
+        claims: drain.claims,
         state: None,
         removed: vec![],
     };

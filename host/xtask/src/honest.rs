@@ -160,7 +160,9 @@ impl Player<'_> {
                 self.eventually(|_| match ground.end(&namespace, scene::MEMBER) {
                     Ok(()) => Ok(Ok(())),
                     Err(error) => Ok(Err(format!("{error:#}"))),
-                })
+                })?;
+                // The node tells of it a moment later.
+                self.eventually(|player| player.scene.shows(&["pod", "succeeded"]))
             }
             _ => self.ask(words),
         }

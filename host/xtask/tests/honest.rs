@@ -234,6 +234,7 @@ impl Yard<'_> {
         Ok(self.api::<K>().create(&PostParams::default(), &object).await?)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "nobody else knows of a canary")]
     async fn delete<K>(&self, metadata: &ObjectMeta) -> Result<()>
     where
         K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,

@@ -204,15 +204,23 @@ impl Scene {
         self.send("PATCH", &path, STRATEGIC, patch)
     }
 
-    /// Changes the metadata of the pod that bears the member's name, as it is at this moment.
+    /// Changes the metadata of the pod that bears the member's name, as it is at this moment. Where the node changes it between the reading and the
+    /// write, it is read again.
     pub(super) fn change_pod(&self, metadata: &Value) -> Result<Answer> {
         let path = self.path("v1", "pods", MEMBER);
-        let pod = self.get(&path)?.context("there is no pod")?;
-        let mut patch = json!({ "metadata": metadata });
-        for field in ["uid", "resourceVersion"] {
-            patch["metadata"][field] = pod["metadata"][field].clone();
+        let mut tries = 0;
+        loop {
+            let pod = self.get(&path)?.context("there is no pod")?;
+            let mut patch = json!({ "metadata": metadata });
+            for field in ["uid", "resourceVersion"] {
+                patch["metadata"][field] = pod["metadata"][field].clone();
+            }
+            let answer = self.send("PATCH", &path, STRATEGIC, &patch)?;
+            tries += 1;
+            if answer.code != CONFLICT || tries == TRIES_MAX {
+                return Ok(answer);
+            }
         }
-        self.send("PATCH", &path, STRATEGIC, &patch)
     }
 
     /// Deletes the set.
@@ -359,6 +367,11 @@ impl Drop for Scene {
         );
     }
 }
+
+/// The HTTP status of a write whose object is not as it was read.
+const CONFLICT: u16 = 409;
+/// How often a write is tried that the node comes before: it writes a pod's status once or twice as the pod ends.
+const TRIES_MAX: usize = 5;
 
 const JSON: &str = "application/json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
