@@ -169,6 +169,10 @@ fn reasons(objects: &Objects, set: &Value, ordinal: u64) -> Vec<&'static str> {
     if annotation(set, "tidegate.dev/paused") == Some("true") {
         reasons.push("Paused");
     }
+    // As many drain pods as may are there, and each of them has to have a reason of its own to stay.
+    if of_kind(objects, Kind::Pod).any(|pod| annotation(pod, DRAIN).is_some()) {
+        reasons.push("Queued");
+    }
     for template in list(set, "/spec/volumeClaimTemplates") {
         let claim = format!("{}-{SET}-{ordinal}", name(template));
         let Some(claim) = get(objects, Kind::Claim, &claim) else {
@@ -237,4 +241,103 @@ fn look_at_member(objects: &Objects, set: &Value, ordinal: u64, rest: &mut Rest)
 fn finalizers(object: &Value) -> String {
     let all: Vec<&str> = list(object, "/metadata/finalizers").filter_map(Value::as_str).collect();
     if all.is_empty() { "no finalizer".to_owned() } else { all.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use serde_json::json;
+
+    fn put(objects: &mut Objects, kind: Kind, object: Value) {
+        objects.insert((kind, name(&object).to_owned()), Arc::new(object));
+    }
+
+    /// A set of one whose member runs, and the claim of an ordinal that was scaled away.
+    fn scaled_down() -> Objects {
+        let mut objects = Objects::new();
+        let set = json!({
+            "metadata": { "name": SET, "uid": "set", "annotations": { "tidegate.dev/policy": "library:exec" } },
+            "spec": { "replicas": 1, "volumeClaimTemplates": [{ "metadata": { "name": "data" } }] },
+        });
+        put(&mut objects, Kind::Set, set);
+        let owner = json!({ "kind": "StatefulSet", "uid": "set", "controller": true });
+        let member = json!({
+            "metadata": { "name": "web-0", "uid": "member", "ownerReferences": [owner] },
+            "status": { "phase": "Running" },
+        });
+        put(&mut objects, Kind::Pod, member);
+        for ordinal in [0, 1] {
+            put(&mut objects, Kind::Claim, claim(ordinal, Some("set")));
+        }
+        objects
+    }
+
+    fn claim(ordinal: u64, enrolled: Option<&str>) -> Value {
+        json!({
+            "metadata": { "name": format!("data-web-{ordinal}"), "labels": { ENROLLED: enrolled } },
+            "status": { "phase": "Bound" },
+        })
+    }
+
+    fn event(reason: &str, note: &str) -> Value {
+        json!({
+            "metadata": { "name": "event" }, "reason": reason, "message": note,
+            "involvedObject": { "uid": "set" },
+        })
+    }
+
+    #[track_caller]
+    fn is_unrest(objects: &Objects, words: &str) {
+        let unrest = look(objects).unrest;
+        assert!(unrest.iter().any(|it| it.contains(words)), "{words}: {unrest:?}");
+    }
+
+    #[test]
+    fn an_orphan_that_could_be_drained_is_no_rest() {
+        let mut objects = scaled_down();
+        is_unrest(&objects, "data-web-1 is an orphan");
+        // A reason that is told and not true is none.
+        put(&mut objects, Kind::Event, event("NotEnrolled", "web-1: never enrolled"));
+        is_unrest(&objects, "data-web-1 is an orphan");
+        objects.remove(&(Kind::Claim, "data-web-1".to_owned()));
+        assert_eq!(look(&objects), Rest::default());
+    }
+
+    #[test]
+    fn a_reason_that_is_true_must_be_told_of_that_very_ordinal() {
+        let mut objects = scaled_down();
+        put(&mut objects, Kind::Claim, claim(1, None));
+        is_unrest(&objects, "nobody told any of [\"NotEnrolled\"]");
+        put(&mut objects, Kind::Event, event("NotEnrolled", "web-2: never enrolled"));
+        is_unrest(&objects, "nobody told");
+        put(&mut objects, Kind::Event, event("NotEnrolled", "web-1: never enrolled"));
+        let kept = vec![("data-web-1".to_owned(), "NotEnrolled")];
+        assert_eq!(look(&objects), Rest { unrest: Vec::new(), kept });
+    }
+
+    #[test]
+    fn members_run_on_claims_that_are_enrolled() {
+        let mut objects = scaled_down();
+        objects.remove(&(Kind::Claim, "data-web-1".to_owned()));
+        put(&mut objects, Kind::Claim, claim(0, Some("another set")));
+        is_unrest(&objects, "data-web-0 of a member is not enrolled");
+        objects.remove(&(Kind::Pod, "web-0".to_owned()));
+        is_unrest(&objects, "member web-0 is not there");
+    }
+
+    #[test]
+    fn nothing_is_left_half_done() {
+        let mut objects = scaled_down();
+        objects.remove(&(Kind::Claim, "data-web-1".to_owned()));
+        let drain = json!({ "metadata": { "name": "web-1", "annotations": { DRAIN: "{}" } } });
+        put(&mut objects, Kind::Pod, drain);
+        is_unrest(&objects, "drain pod web-1");
+        let set = get(&objects, Kind::Set, SET).cloned();
+        let mut set = set.expect("it was put there");
+        set["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
+        put(&mut objects, Kind::Set, set);
+        is_unrest(&objects, "the set is deleted and still there");
+    }
 }
