@@ -5,8 +5,7 @@
 //! What differs from a real cluster, and has to be known by whoever uses it:
 //! - The controllers act at once, in a fixed order, after each change. Slow are only scripts, what is behind a proxy, and the watches of
 //!   [`Fake::kubeconfig_behind`].
-//! - A set's controller that found the name held rests until its set or a pod of its own changes. The real one also tries again by itself
-//!   after a time that may be long.
+//! - A set's controller that found the name held always rests for the same time, unless its set or a pod of its own changes.
 //! - Nobody is asked who they are, and everybody may do everything. Nothing is admitted or changed by webhooks.
 //! - There are no rolling updates, no budgets, no volumes but by name, and no taints.
 
@@ -242,8 +241,11 @@ async fn control(shared: Arc<Shared>, rests: watch::Sender<u64>) {
             shared.tell();
             yield_now().await;
         }
-        let due = shared.lock().controllers.kubelet.next_at();
-        if due.is_none() {
+        let (due, scripted) = {
+            let state = shared.lock();
+            (state.controllers.next_at(), state.controllers.kubelet.next_at())
+        };
+        if scripted.is_none() {
             rests.send_replace(heard);
         }
         let wait = async {

@@ -28,12 +28,18 @@ pub(crate) struct Controllers {
 impl Controllers {
     /// Has the next one that has something to do, do it; answers whether there was one.
     pub(crate) fn act(&mut self, store: &mut Store) -> bool {
-        self.sets.act(&mut writer(store, sets::NAME))
+        let now = Instant::now();
+        self.sets.act(&mut writer(store, sets::NAME), now)
             || collector::act(&mut writer(store, collector::NAME))
             || claims::act(&mut writer(store, claims::NAME))
             || scheduler::act(&mut writer(store, scheduler::NAME))
             || namespaces::act(&mut writer(store, namespaces::NAME))
-            || self.kubelet.act(&mut writer(store, kubelet::NAME), Instant::now())
+            || self.kubelet.act(&mut writer(store, kubelet::NAME), now)
+    }
+
+    /// When somebody has something to do though nothing changes.
+    pub(crate) fn next_at(&self) -> Option<Instant> {
+        self.kubelet.next_at().into_iter().chain(self.sets.next_at()).min()
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::retention::{Wanted, is_stale, owners_of, reference};
 use crate::fake::kind::Kind;
@@ -16,12 +18,16 @@ use crate::fake::write::{Deletion, Part, Writer};
 /// Who writes.
 pub(super) const NAME: &str = "statefulset-controller";
 
-/// The controller. Once it could not make a member because its name was held, it rests until the set or one of the set's own pods changes: the
-/// real one tries again after 5 ms, and twice as long each time, up to 1000 s, and nothing else wakes it.
+/// How long the controller rests once it could not make a member because its name was held, unless the set or one of the set's own pods
+/// changes. The real one tries again after 5 ms, and then each time after twice as long, up to 1000 s: this is longer than anything that a test
+/// expects to come of a change, and short enough to be waited for where nobody is left who could wake it.
+const RESTS: Duration = Duration::from_secs(30);
+
+/// The controller.
 #[derive(Default)]
 pub(super) struct Controller {
-    /// What each set, by its UID, and its pods were like when it began to rest.
-    resting: BTreeMap<String, Sight>,
+    /// What each set, by its UID, and its pods were like when it began to rest, and until when it does.
+    resting: BTreeMap<String, (Sight, Instant)>,
 }
 
 /// The versions of a set and of its own pods.
@@ -48,26 +54,32 @@ struct Look<'a> {
 
 impl Controller {
     /// Does one thing for one set.
-    pub(super) fn act(&mut self, writer: &mut Writer<'_>) -> bool {
+    pub(super) fn act(&mut self, writer: &mut Writer<'_>, now: Instant) -> bool {
         let sets = writer.store.list(Kind::Set, None);
         self.resting.retain(|known, _| sets.iter().any(|set| uid(set) == known));
-        sets.iter().any(|set| self.sync(writer, set))
+        sets.iter().any(|set| self.sync(writer, set, now))
     }
 
-    fn sync(&mut self, writer: &mut Writer<'_>, set: &Value) -> bool {
+    /// When it has rested long enough for some set.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.resting.values().map(|(_, until)| *until).min()
+    }
+
+    fn sync(&mut self, writer: &mut Writer<'_>, set: &Value, now: Instant) -> bool {
         let look = Look::at(writer.store, set);
         if !is_deleted(set) && adopt(writer, set) {
             return true;
         }
         let sight = look.sight();
-        if self.resting.get(uid(set)) == Some(&sight) {
+        let resting = self.resting.get(uid(set));
+        if resting.is_some_and(|(before, until)| *before == sight && now < *until) {
             return false;
         }
         let turn = if is_deleted(set) { Turn::Done } else { look.scale(writer) };
         match turn {
             Turn::Wrote => return true,
             Turn::Held => {
-                self.resting.insert(uid(set).to_owned(), sight);
+                self.resting.insert(uid(set).to_owned(), (sight, now + RESTS));
             }
             Turn::Done | Turn::Waits => {
                 self.resting.remove(uid(set));
