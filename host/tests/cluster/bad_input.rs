@@ -72,17 +72,20 @@ impl<'a> Orphan<'a> {
 
 /// All that the host ever wrote in the namespace is the label on the claim.
 fn only_the_label_was_written(site: &Site<'_>) -> Result<()> {
-    let asked = asked_by(site.world, HOST_USER)?;
-    let writes: Vec<&Asked> = asked
-        .iter()
-        .filter(|asked| asked.namespace == site.namespace && asked.is_write())
-        .filter(|asked| asked.code < FIRST_CODE_OF_A_REFUSAL)
-        .collect();
+    let writes = writes_of_the_host(site)?;
     ensure!(
-        matches!(*writes, [one] if one.what == "patch persistentvolumeclaims data-web-0"),
+        matches!(&*writes, [one] if one.what == "patch persistentvolumeclaims data-web-0"),
         "the host wrote more than the label of the claim: {writes:?}"
     );
     Ok(())
+}
+
+/// What the host wrote in the namespace and the API server took, events aside.
+fn writes_of_the_host(site: &Site<'_>) -> Result<Vec<Asked>> {
+    let mut asked = asked_by(site.world, HOST_USER)?;
+    asked.retain(|asked| asked.namespace == site.namespace && asked.is_write());
+    asked.retain(|asked| asked.code < FIRST_CODE_OF_A_REFUSAL);
+    Ok(asked)
 }
 
 /// A set whose drain needs no other member and ends at once.

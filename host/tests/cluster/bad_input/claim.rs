@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use super::{Orphan, moves_nothing, only_the_label_was_written};
+use super::{Orphan, moves_nothing, only_the_label_was_written, writes_of_the_host};
 use crate::site::{Site, same_claim, uid};
 use crate::trial::{Test, test};
 use crate::wait::{SOON, eventually, found_if};
@@ -90,8 +90,9 @@ fn never_bound(site: &Site<'_>) -> Result<()> {
     })?;
     let orphan = Orphan::left_by(site)?;
     orphan.told("NotBound", &["data-web-0", "never bound", "delete the claim yourself"])?;
-    let claim = site.claim("data-web-0")?.unwrap_or_default();
-    let label = &claim["metadata"]["labels"]["tidegate.dev/set-uid"];
-    ensure!(label.is_null(), "a claim that is not bound was enrolled: {}", claim["metadata"]);
-    orphan.is_untouched()
+    site.no_pod("web-0")?;
+    site.left_alone("data-web-0", &orphan.claim_uid, "web-0")?;
+    let writes = writes_of_the_host(site)?;
+    ensure!(writes.is_empty(), "the host wrote to what is not bound: {writes:?}");
+    Ok(())
 }
