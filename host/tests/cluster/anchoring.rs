@@ -162,7 +162,7 @@ fn kept(site: &Site<'_>) -> Result<()> {
     for (claim, before) in claims.iter().zip(&before) {
         same_claim(site, claim, before)?;
     }
-    let names = site.sh("web-1", "cat /data/names")?;
+    let names = site.names("web-1", &["data"])?;
     ensure!(names == "web-1\nweb-1\n", "the volume holds {names:?}");
     Ok(())
 }

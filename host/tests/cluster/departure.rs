@@ -16,14 +16,12 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// The annotation.
 const ON_SET_DELETED: &str = "tidegate.dev/on-set-deleted";
-/// The finalizer that holds the set.
-const HOLD: &str = "tidegate.dev/drain-on-delete";
 
 /// Deleted in the background: the member below stays until the one above is drained, and the set goes when nothing is left.
 fn drained(site: &Site<'_>) -> Result<()> {
     held(site)?;
     let below = uid(&site.member_runs("web-0")?)?;
-    delete(site, "Background")?;
+    site.ask_to_delete_set("web", "Background")?;
     site.drains("web-1", 1)?;
     site.told("web", "Departs", &["turn of 1"])?;
     stays("the member below stays", QUIET, || {
@@ -38,7 +36,7 @@ fn drained(site: &Site<'_>) -> Result<()> {
     site.drains("web-0", 1)?;
     site.open_gate("web-0")?;
     site.gone("data-web-0", "web-0")?;
-    gone(site)?;
+    site.set_is_gone("web")?;
     site.told("web", "LetGo", &["nothing is left"])?;
     Ok(())
 }
@@ -48,15 +46,15 @@ fn nobody_stays(site: &Site<'_>) -> Result<()> {
     held(site)?;
     let claims = [site.claim_uid("data-web-0")?, site.claim_uid("data-web-1")?];
     for propagation in ["Orphan", "Foreground"] {
-        delete(site, propagation)?;
-        gone(site)?;
+        site.ask_to_delete_set("web", propagation)?;
+        site.set_is_gone("web")?;
         same_claim(site, "data-web-0", &claims[0])?;
         same_claim(site, "data-web-1", &claims[1])?;
         if propagation == "Orphan" {
             site.told("web", "NobodyStays", &["pods left behind", "kept"])?;
             // The members are there, and are the next set's.
             site.start(&store())?;
-            is_held(site)?;
+            site.set_is_held("web")?;
         }
     }
     site.told("web", "NobodyStays", &["in the foreground", "kept"])?;
@@ -67,10 +65,10 @@ fn nobody_stays(site: &Site<'_>) -> Result<()> {
 fn let_go(site: &Site<'_>) -> Result<()> {
     held(site)?;
     let claims = [site.claim_uid("data-web-0")?, site.claim_uid("data-web-1")?];
-    delete(site, "Background")?;
+    site.ask_to_delete_set("web", "Background")?;
     site.drains("web-1", 1)?;
     site.annotate("web", ON_SET_DELETED, None)?;
-    gone(site)?;
+    site.set_is_gone("web")?;
     for (pod, (claim, before)) in
         ["web-0", "web-1"].into_iter().zip(["data-web-0", "data-web-1"].into_iter().zip(&claims))
     {
@@ -91,7 +89,7 @@ fn store() -> Store {
 
 fn held(site: &Site<'_>) -> Result<()> {
     site.start(&store())?;
-    is_held(site)?;
+    site.set_is_held("web")?;
     for claim in ["data-web-0", "data-web-1"] {
         eventually("the claim is anchored", SOON, || {
             let owners = site.owners(claim)?;
@@ -99,25 +97,4 @@ fn held(site: &Site<'_>) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-fn is_held(site: &Site<'_>) -> Result<()> {
-    eventually("the set is held", SOON, || {
-        let finalizers = site.set("web")?["metadata"]["finalizers"].to_string();
-        Ok(found_if(finalizers.contains(HOLD), || finalizers))
-    })
-}
-
-fn delete(site: &Site<'_>, propagation: &str) -> Result<()> {
-    let path = site.path("apps/v1", "statefulsets", "web");
-    site.world.api.delete(&path, &json!({ "propagationPolicy": propagation }))?;
-    Ok(())
-}
-
-fn gone(site: &Site<'_>) -> Result<()> {
-    let path = site.path("apps/v1", "statefulsets", "web");
-    eventually("the set is gone", SOON, || {
-        let found = site.world.api.get(&path)?;
-        Ok(found_if(found.is_none(), || found.unwrap_or_default()["metadata"].to_string()))
-    })
 }

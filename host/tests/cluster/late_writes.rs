@@ -243,7 +243,7 @@ fn half_deleted(site: &Site<'_>, is_late: fn(&Call) -> bool) -> Result<StatusCod
     drop(last);
     let _third = HostProcess::behind(&proxy, site, &[])?;
     site.member_runs("web-1")?;
-    let names = site.sh("web-1", "cat /data/names /log/names")?;
+    let names = site.names("web-1", &["data", "log"])?;
     ensure!(names == "web-1\nweb-1\n", "the volumes are not both fresh: {names}");
     let fresh = site.claim_uid("data-web-1")?;
     ensure!(fresh != old, "the member came back to the claim that was drained");

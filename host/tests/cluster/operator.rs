@@ -95,7 +95,7 @@ fn given_back_for_good(site: &Site<'_>) -> Result<()> {
     site.scale("web", 2)?;
     site.member_runs("web-1")?;
     same_claim(site, "data-web-1", &claim)?;
-    let names = site.sh("web-1", "cat /data/names")?;
+    let names = site.names("web-1", &["data"])?;
     ensure!(names == "web-1\nweb-1\n", "the volume is not the one of before: {names}");
     site.nothing_waits()
 }

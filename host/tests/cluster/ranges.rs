@@ -125,7 +125,7 @@ fn failed_and_wanted(site: &Site<'_>) -> Result<()> {
     site.told("web", "GivenBack", &["web-1", "failed"])?;
     site.member_runs("web-1")?;
     same_claim(site, "data-web-1", &claim)?;
-    let names = site.sh("web-1", "cat /data/names")?;
+    let names = site.names("web-1", &["data"])?;
     ensure!(names == "web-1\nweb-1\n", "the volume holds {names:?}");
     ensure!(site.events("web", "AttemptEnded")?.is_empty(), "another attempt was made");
     Ok(())

@@ -62,7 +62,7 @@ fn drain_of_the_old(site: &Site<'_>) -> Result<()> {
     site.told("web", "NameHeld", &["web-1", "its marks name another set"])?;
     site.member_runs("web-1")?;
     same_claim(site, "data-web-1", &claim)?;
-    let names = site.sh("web-1", "cat /data/names")?;
+    let names = site.names("web-1", &["data"])?;
     ensure!(names == "web-1\nweb-1\n", "the volume holds {names:?}");
     bears_the_label_of_the_set(site, "data-web-1")
 }

@@ -41,7 +41,7 @@ fn finish(site: &Site<'_>) -> Result<()> {
     let running = SystemTime::now();
     let fresh = site.claim_uid("data-web-1")?;
     ensure!(fresh != old, "the member came back with its old claim");
-    let names = site.sh("web-1", "cat /data/names")?;
+    let names = site.names("web-1", &["data"])?;
     ensure!(names == "web-1\n", "the volume is not fresh: {names}");
     let took = running.duration_since(deleted_at(site)?)?;
     ensure!(

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use tidegate::policy::Digest;
 
-use crate::store::Store;
+use crate::store::{BEGUN, Store};
 use crate::wait::{Look, SOON, eventually, found_if, stays};
 use crate::world::World;
 
@@ -149,11 +149,30 @@ impl<'a> Site<'a> {
 
     /// Has the set deleted, with what it owns after it (`Background`) or without (`Orphan`), and waits until it is gone.
     pub(crate) fn delete_set(&self, set: &str, propagation: &str) -> Result<()> {
+        self.ask_to_delete_set(set, propagation)?;
+        self.set_is_gone(set)
+    }
+
+    /// Has the set deleted, and does not wait for it.
+    pub(crate) fn ask_to_delete_set(&self, set: &str, propagation: &str) -> Result<()> {
         let path = self.path("apps/v1", "statefulsets", set);
-        self.world.api.delete(&path, &json!({ "propagationPolicy": propagation }))?;
+        self.world.api.delete(&path, &json!({ "propagationPolicy": propagation })).map(drop)
+    }
+
+    /// Waits until the set is gone.
+    pub(crate) fn set_is_gone(&self, set: &str) -> Result<()> {
+        let path = self.path("apps/v1", "statefulsets", set);
         eventually(&format!("the set {set} is gone"), SOON, || {
             let found = self.world.api.get(&path)?;
             Ok(found_if(found.is_none(), || outline(found.as_ref())))
+        })
+    }
+
+    /// Waits until the host holds the set, so that it is drained before it goes.
+    pub(crate) fn set_is_held(&self, set: &str) -> Result<()> {
+        eventually(&format!("the set {set} is held"), SOON, || {
+            let finalizers = self.set(set)?["metadata"]["finalizers"].to_string();
+            Ok(found_if(finalizers.contains("tidegate.dev/drain-on-delete"), || finalizers))
         })
     }
 
@@ -193,6 +212,15 @@ impl<'a> Site<'a> {
     /// Runs a script in the pod; answers what it prints.
     pub(crate) fn sh(&self, pod: &str, script: &str) -> Result<String> {
         self.world.kubectl(&["exec", "-n", &self.namespace, pod, "--", "sh", "-c", script])
+    }
+
+    /// The names of the members that ever ran on these volumes, this one's last. Its pod is `Running` before its first command has ended.
+    pub(crate) fn names(&self, member: &str, volumes: &[&str]) -> Result<String> {
+        let files: String = volumes.iter().map(|volume| format!(" /{volume}/names")).collect();
+        eventually(&format!("{member} has written its name"), SOON, || {
+            let names = self.sh(member, &format!("[ ! -e {BEGUN} ] || cat{files}"))?;
+            Ok(if names.is_empty() { Look::NotYet(names) } else { Look::Found(names) })
+        })
     }
 
     /// Lets the drain pod go on that waits at its [`gate`]. The gate opens after the command that opens it has ended: a drain may be over at

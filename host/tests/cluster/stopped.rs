@@ -168,7 +168,8 @@ fn hold(site: &Site<'_>) -> Result<()> {
     let stage = Stage::set(site)?;
     let late = |call: &Call| call.is(PATCH_SET) && call.says("drain-on-delete");
     let stopped = stage.stop_at(late, || site.start_unseen(&departs()))?;
-    is_held(site)?;
+    site.enrolled()?;
+    site.set_is_held("web")?;
     site.annotate("web", ON_SET_DELETED, None)?;
     site.delete_set("web", "Background")?;
     site.no_pod("web-0")?;
@@ -191,9 +192,9 @@ fn let_go(site: &Site<'_>) -> Result<()> {
 fn departed(site: &Site<'_>, late: fn(&Call) -> bool) -> Result<()> {
     let stage = Stage::set(site)?;
     site.start(&departs())?;
-    is_held(site)?;
-    let stopped = stage.stop_at(late, || delete_set(site))?;
-    is_gone(site)?;
+    site.set_is_held("web")?;
+    let stopped = stage.stop_at(late, || site.ask_to_delete_set("web", "Background"))?;
+    site.set_is_gone("web")?;
     site.start(&drains_at_once())?;
     let member = uid(&site.member_runs("web-1")?)?;
     let claim = site.claim_uid("data-web-1")?;
@@ -315,12 +316,12 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Waits until the other host has ended the passage and the member is back with fresh claims, and sees that it stays so.
+/// Waits until the other host has ended the passage and the member is back with fresh claims.
 fn returns_afresh(site: &Site<'_>) -> Result<()> {
     site.gone("data-web-1", "web-1")?;
     site.scale("web", 2)?;
     site.member_runs("web-1")?;
-    let names = site.sh("web-1", "cat /data/names /log/names")?;
+    let names = site.names("web-1", &["data", "log"])?;
     ensure!(names == "web-1\nweb-1\n", "the volumes are not both fresh: {names}");
     Ok(())
 }
@@ -339,28 +340,6 @@ fn fails_once() -> Store {
 fn departs() -> Store {
     let config = json!({ "script": "true", "readyPeers": 0 });
     Store::exec(&config).with_volumes(&["data", "log"]).annotated(ON_SET_DELETED, "drain")
-}
-
-fn is_held(site: &Site<'_>) -> Result<()> {
-    site.enrolled()?;
-    eventually("the set is held", SOON, || {
-        let finalizers = site.set("web")?["metadata"]["finalizers"].to_string();
-        Ok(found_if(finalizers.contains("tidegate.dev/drain-on-delete"), || finalizers))
-    })
-}
-
-fn delete_set(site: &Site<'_>) -> Result<()> {
-    let path = site.path("apps/v1", "statefulsets", "web");
-    site.world.api.delete(&path, &json!({ "propagationPolicy": "Background" }))?;
-    Ok(())
-}
-
-fn is_gone(site: &Site<'_>) -> Result<()> {
-    let path = site.path("apps/v1", "statefulsets", "web");
-    eventually("the set is gone", SOON, || {
-        let found = site.world.api.get(&path)?;
-        Ok(found_if(found.is_none(), || found.unwrap_or_default()["metadata"].to_string()))
-    })
 }
 
 fn is_unsealing(call: &Call) -> bool {

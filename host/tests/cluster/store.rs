@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+/// A file that a member makes in its own container when it has written its name on its volumes.
+pub(crate) const BEGUN: &str = "/begun";
+
 /// A set of the tests. Its pods end quickly, since they hear SIGTERM.
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -132,9 +135,11 @@ impl Store {
                 })
             })
             .collect();
-        // It hears SIGTERM while it waits, so that a member leaves at once.
-        let script = "trap 'exit 0' TERM; for it in \"$@\"; do hostname >> \"/$it/names\"; done; sleep 2147483647 & wait";
-        let mut command = vec!["sh", "-c", script, "member"];
+        // It hears SIGTERM while it waits, so that a member leaves at once. [`BEGUN`] is for `Site::names`.
+        let script = format!(
+            "trap 'exit 0' TERM; for it in \"$@\"; do hostname >> \"/$it/names\"; done; touch {BEGUN}; sleep 2147483647 & wait"
+        );
+        let mut command = vec!["sh", "-c", script.as_str(), "member"];
         command.extend(&self.templates);
         let mut container = json!({
             "name": "member",

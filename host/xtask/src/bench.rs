@@ -18,6 +18,7 @@ use anyhow::Result;
 pub use client::connect;
 pub use fleet::{Fleet, Lot, node};
 pub use host::Resident;
+pub use stage::{Told, install, token};
 
 /// The arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]

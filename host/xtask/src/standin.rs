@@ -58,7 +58,7 @@ pub use script::{Script, ScriptError};
 
 use crate::progress;
 
-use drive::{Driver, Mode, Order};
+use drive::{Driver, Mode, Order, Which};
 use node::NodeKeeper;
 use process::Enclosure;
 use resident::Shared;
@@ -320,14 +320,8 @@ impl StandIn {
         exit_code: i32,
         message: Option<&str>,
     ) -> anyhow::Result<()> {
-        let answer = self.ask(|reply| Order::Finish {
-            pod: (namespace.to_owned(), pod.to_owned()),
-            container: container.to_owned(),
-            exit_code,
-            message: message.map(str::to_owned),
-            reply,
-        })?;
-        answer.map_err(anyhow::Error::msg)
+        let pod = Which::Named((namespace.to_owned(), pod.to_owned()));
+        self.finish_which(pod, container, exit_code, message)
     }
 
     /// As [`Self::finish`], for the pod of this UID and no later one of its name.
@@ -341,14 +335,7 @@ impl StandIn {
         exit_code: i32,
         message: Option<&str>,
     ) -> anyhow::Result<()> {
-        let answer = self.ask(|reply| Order::FinishPod {
-            uid: uid.to_owned(),
-            container: container.to_owned(),
-            exit_code,
-            message: message.map(str::to_owned),
-            reply,
-        })?;
-        answer.map_err(anyhow::Error::msg)
+        self.finish_which(Which::Uid(uid.to_owned()), container, exit_code, message)
     }
 
     /// What the last run of a container of a pod played as processes has printed so far.
@@ -393,6 +380,19 @@ impl StandIn {
     /// Ends all processes and the node. Its objects stay as those of a machine that was switched off.
     pub fn stop(mut self) {
         self.end();
+    }
+
+    fn finish_which(
+        &self,
+        pod: Which,
+        container: &str,
+        exit_code: i32,
+        message: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let (container, message) = (container.to_owned(), message.map(str::to_owned));
+        let answer =
+            self.ask(|reply| Order::Finish { pod, container, exit_code, message, reply })?;
+        answer.map_err(anyhow::Error::msg)
     }
 
     fn ask<T>(&self, order: impl FnOnce(mpsc::Sender<T>) -> Order) -> anyhow::Result<T> {

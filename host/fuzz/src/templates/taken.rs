@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EnvVarSource, PodResourceClaim, PodSecurityContext, PodSpec,
     ProjectedVolumeSource, SELinuxOptions, SecurityContext, Volume, VolumeProjection,
+    WindowsSecurityContextOptions,
 };
 use serde_json::Value;
 
@@ -175,15 +176,16 @@ impl Taken {
         for sysctl in sysctls.iter().flatten() {
             self.add("sysctl", sysctl.name.clone());
         }
-        if let Some(profile) = seccomp_profile {
-            self.profile("seccompProfile", &profile.type_, profile.localhost_profile.as_ref());
-        }
-        if let Some(profile) = app_armor_profile {
-            self.profile("appArmorProfile", &profile.type_, profile.localhost_profile.as_ref());
-        }
+        self.profile(
+            "seccompProfile",
+            seccomp_profile.as_ref().map(|it| (&it.type_, &it.localhost_profile)),
+        );
+        self.profile(
+            "appArmorProfile",
+            app_armor_profile.as_ref().map(|it| (&it.type_, &it.localhost_profile)),
+        );
         self.labels_of_the_kernel(se_linux_options.as_ref());
-        let host_process = windows_options.as_ref().is_some_and(|it| it.host_process == Some(true));
-        self.add_if(host_process, "privilege", "windowsOptions.hostProcess=true");
+        self.windows(windows_options.as_ref());
     }
 
     fn container(&mut self, container: &Container, pod: &PodSecurityContext) {
@@ -276,20 +278,24 @@ impl Taken {
         }
         let confined = seccomp_profile.is_some() || pod.seccomp_profile.is_some();
         self.add_if(!confined, "privilege", "seccompProfile-none");
-        if let Some(profile) = seccomp_profile {
-            self.profile("seccompProfile", &profile.type_, profile.localhost_profile.as_ref());
-        }
-        if let Some(profile) = app_armor_profile {
-            self.profile("appArmorProfile", &profile.type_, profile.localhost_profile.as_ref());
-        }
+        self.profile(
+            "seccompProfile",
+            seccomp_profile.as_ref().map(|it| (&it.type_, &it.localhost_profile)),
+        );
+        self.profile(
+            "appArmorProfile",
+            app_armor_profile.as_ref().map(|it| (&it.type_, &it.localhost_profile)),
+        );
         self.labels_of_the_kernel(se_linux_options.as_ref());
-        let host_process = windows_options.as_ref().is_some_and(|it| it.host_process == Some(true));
-        self.add_if(host_process, "privilege", "windowsOptions.hostProcess=true");
+        self.windows(windows_options.as_ref());
     }
 
-    /// A profile of the node is whatever that file says.
-    fn profile(&mut self, field: &str, kind: &str, file: Option<&String>) {
-        match (kind, file) {
+    /// A kind of profile and its file. A profile of the node is whatever that file says.
+    fn profile(&mut self, field: &str, profile: Option<(&String, &Option<String>)>) {
+        let Some((kind, file)) = profile else {
+            return;
+        };
+        match (kind.as_str(), file) {
             ("Unconfined", _) => self.add("privilege", format!("{field}-Unconfined")),
             ("Localhost", None) => self.add("privilege", format!("{field}-Localhost")),
             ("Localhost", Some(file)) => {
@@ -297,6 +303,11 @@ impl Taken {
             }
             (_, _) => {}
         }
+    }
+
+    fn windows(&mut self, options: Option<&WindowsSecurityContextOptions>) {
+        let host_process = options.is_some_and(|it| it.host_process == Some(true));
+        self.add_if(host_process, "privilege", "windowsOptions.hostProcess=true");
     }
 
     fn labels_of_the_kernel(&mut self, options: Option<&SELinuxOptions>) {

@@ -34,9 +34,11 @@ pub(super) struct Stage {
 }
 
 /// What the install tells the host.
-pub(crate) struct Told {
-    pub(crate) arguments: Vec<String>,
-    pub(crate) environment: Vec<(String, String)>,
+pub struct Told {
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// The variables of its environment that have a value of their own.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Stage {
@@ -96,10 +98,10 @@ impl Stage {
             let role = format!("--clusterrole={HOST}");
             self.kubectl(&["create", "clusterrolebinding", name, &role, &account])?;
         }
-        let token = self.kubectl(&["create", "token", name, "-n", HOST, TOKEN_LASTS])?;
+        let token = token(&self.cluster, name)?;
         let view = self.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"])?;
         let mut kubeconfig: Value = serde_json::from_str(&view)?;
-        kubeconfig["users"][0]["user"] = json!({ "token": token.trim() });
+        kubeconfig["users"][0]["user"] = json!({ "token": token });
         let path = self.file(&format!("{name}.kubeconfig"));
         fs::write(&path, kubeconfig.to_string())
             .with_context(|| format!("writing {}", path.display()))?;
@@ -117,7 +119,10 @@ impl Stage {
 }
 
 /// Installs the host as the README says, but for its pod; answers what that pod would have been told.
-pub(crate) fn install(cluster: &Cluster) -> Result<Told> {
+///
+/// # Errors
+/// Where the cluster does not take it, or the host's Deployment is not as it was written.
+pub fn install(cluster: &Cluster) -> Result<Told> {
     let kubectl =
         |arguments: &[&str]| output(cluster.kubectl().current_dir(workspace()).args(arguments));
     kubectl(&["apply", "-k", "deploy/cluster"])?;
@@ -140,6 +145,16 @@ pub(crate) fn install(cluster: &Cluster) -> Result<Told> {
     };
     let environment = listed("env")?.iter().filter_map(variable).collect();
     Ok(Told { arguments, environment })
+}
+
+/// A token for an account of the namespace that the host is installed in.
+///
+/// # Errors
+/// Where there is no such account.
+pub fn token(cluster: &Cluster, account: &str) -> Result<String> {
+    let arguments = ["create", "token", account, "-n", HOST, TOKEN_LASTS];
+    let token = output(cluster.kubectl().args(arguments))?;
+    Ok(token.trim().to_owned())
 }
 
 fn output(command: &mut Command) -> Result<String> {

@@ -1,6 +1,7 @@
 //! The node's one loop: takes in what happened, lets the pods' state machines decide, carries out and writes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -81,25 +82,29 @@ pub(crate) enum Tick {
     WriteAgain,
 }
 
+/// Which pod is meant.
+pub(crate) enum Which {
+    /// The one of this namespace and name.
+    Named((String, String)),
+    /// The one of this UID, and no later one of its name.
+    Uid(String),
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named((namespace, name)) => write!(f, "{namespace}/{name}"),
+            Self::Uid(uid) => write!(f, "{uid}"),
+        }
+    }
+}
+
 /// What the node's owner orders. Each caller waits for its answer, so that there are never more orders than callers.
 pub(crate) enum Order {
     /// End a scripted container.
     Finish {
-        /// Namespace and name of the pod.
-        pod: (String, String),
-        /// Name of the container.
-        container: String,
-        /// Its exit code.
-        exit_code: i32,
-        /// Its termination message.
-        message: Option<String>,
-        /// Why it could not be done.
-        reply: std::sync::mpsc::Sender<Result<(), String>>,
-    },
-    /// End a scripted container of the pod of this UID.
-    FinishPod {
-        /// The pod's UID.
-        uid: String,
+        /// The pod.
+        pod: Which,
         /// Name of the container.
         container: String,
         /// Its exit code.
@@ -197,18 +202,17 @@ impl Driver {
         // A caller that no longer listens needs no answer, so that failed replies are let go.
         match order {
             Order::Finish { pod, container, exit_code, message, reply } => {
-                let event = self.find(&pod).and_then(|r| {
+                let resident = match &pod {
+                    Which::Named(name) => self.find(name),
+                    Which::Uid(uid) => {
+                        self.residents.get(uid).ok_or_else(|| "it is not on this node".to_owned())
+                    }
+                };
+                let event = resident.and_then(|r| {
                     Ok((r.target.uid.clone(), r.finish(&container, exit_code, message)?))
                 });
                 let answer = event.map(|(uid, event)| self.handle(&uid, event));
-                let _ = reply.send(answer.map_err(|e| format!("pod {}/{}: {e}", pod.0, pod.1)));
-            }
-            Order::FinishPod { uid, container, exit_code, message, reply } => {
-                let resident =
-                    self.residents.get(&uid).ok_or_else(|| "it is not on this node".to_owned());
-                let event = resident.and_then(|r| r.finish(&container, exit_code, message));
-                let answer = event.map(|event| self.handle(&uid, event));
-                let _ = reply.send(answer.map_err(|e| format!("pod {uid}: {e}")));
+                let _ = reply.send(answer.map_err(|e| format!("pod {pod}: {e}")));
             }
             Order::Log { pod, container, reply } => {
                 let log = self.find(&pod).and_then(|r| r.log(&self.shared, &container));
