@@ -4,7 +4,6 @@
 //! exports, compiled in a child process under limits of its own, and instantiated afresh for every call under fuel, wall time
 //! and memory limits. Whatever breaks a limit is a [`Fault`] or a [`LoadError`], never an answer.
 
-pub mod bindings;
 pub mod cache;
 pub mod call;
 pub mod compile;
@@ -17,8 +16,8 @@ pub mod output;
 pub mod source;
 pub mod translate;
 pub mod unpack;
+pub mod wit;
 
-pub use bindings::wit;
 pub use cache::Policies;
 pub use call::{Called, Module};
 pub use compile::{Compiler, compile_child_main};

@@ -4,6 +4,8 @@
 
 #[path = "policy/components.rs"]
 mod components;
+#[path = "policy/released.rs"]
+mod released;
 #[path = "policy/situations.rs"]
 mod situations;
 
@@ -289,7 +291,7 @@ async fn an_import_beyond_the_log_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_minor_version_is_understood_and_a_later_major_is_not() {
-    let version = |wit: String, version: &str| wit.replace("tidegate:policy@1.0.0", version);
+    let version = |wit: String, version: &str| wit.replace("tidegate:policy@1.1.0", version);
     let minor = contract(|wit| version(wit, "tidegate:policy@1.4.0"));
     let minor = Guest::default().component_of_version(&minor, "1.4.0");
     let module = load(minor).await.expect("it loads");
@@ -309,7 +311,7 @@ async fn a_missing_export_is_named() {
     let core = r#"(module
         (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-        (func (export "tidegate:policy/renderer@1.0.0#render") (param i32) (result i32) unreachable))"#;
+        (func (export "tidegate:policy/renderer@1.1.0#render") (param i32) (result i32) unreachable))"#;
     let error = refusal(encode(core, &wit, "half")).await;
     assert_eq!(error, LoadError::MissingExport { name: "tidegate:policy/judge".to_owned() });
 }

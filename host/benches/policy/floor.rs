@@ -10,7 +10,7 @@ use wasmtime::{Engine, Store};
 use crate::components::{contract, encode};
 
 /// The interface and the function that are called.
-const INTERFACE: &str = "tidegate:policy/judge@1.0.0";
+const INTERFACE: &str = "tidegate:policy/judge@1.1.0";
 const FUNCTION: &str = "judge";
 
 /// A policy that needs nothing, takes its arguments in, and answers at once that all is complete.
@@ -28,8 +28,8 @@ const AT_ONCE: &str = r#"(module
     (i32.store (i32.const 8) (i32.const 64))
     (i32.store (i32.const 12) (i32.const 4))
     (i32.const 0))
-  (func (export "tidegate:policy/renderer@1.0.0#render") (param i32) (result i32) (call $complete))
-  (func (export "tidegate:policy/judge@1.0.0#judge") (param i32) (result i32) (call $complete)))"#;
+  (func (export "tidegate:policy/renderer@1.1.0#render") (param i32) (result i32) (call $complete))
+  (func (export "tidegate:policy/judge@1.1.0#judge") (param i32) (result i32) (call $complete)))"#;
 
 /// A component that answers at once, ready to be instantiated.
 pub(crate) struct Floor {

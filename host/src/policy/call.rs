@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::thread;
 
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Linker,
+    Lower, TypedFunc,
+};
+use wasmtime::{Engine, Store, StoreContextMut, Trap, WasmBacktrace};
 
-use super::bindings::wit::{DrainPod, Rendering, Situation, Verdict};
-use super::bindings::{Policy, PolicyPre, log_import};
 use super::engine::{Role, Ticker, engine};
 use super::fault::{Fault, LoadError};
+use super::inspect::interface;
 use super::limits::{CROSSING_MAX_BYTES, DEADLINE_TICKS, FUEL_PER_CALL, Limiter};
 use super::log::{Escaped, Log, LogLevel};
 use super::output;
 use super::source::Digest;
+use super::wit::{DrainPod, Proposal, Rendering, Situation, Verdict};
 
 /// Bytes of what wasmtime says of a trap; it goes into an event.
 const REASON_MAX_BYTES: usize = 512;
@@ -34,6 +37,17 @@ pub struct Called<T> {
     pub answer: Result<T, Fault>,
     /// What the policy said meanwhile.
     pub log: Log,
+    /// What it took.
+    pub used: Used,
+}
+
+/// What a call took. The same arguments take the same on every machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Units of wasmtime's fuel, out of [`FUEL_PER_CALL`].
+    pub fuel: u64,
+    /// Bytes of linear memory at the end, which is the most there was: it never shrinks.
+    pub memory_bytes: usize,
 }
 
 /// A policy ready to be called. Clones are the same policy.
@@ -46,7 +60,15 @@ struct Inner {
     digest: Digest,
     artifact_bytes: usize,
     runtime: Arc<Runtime>,
-    policy: PolicyPre<CallState>,
+    instance: InstancePre<CallState>,
+    exports: Exports,
+}
+
+/// Where the questions are among the component's exports.
+struct Exports {
+    render: ComponentExportIndex,
+    judge: ComponentExportIndex,
+    validate: Option<ComponentExportIndex>,
 }
 
 impl Module {
@@ -56,42 +78,64 @@ impl Module {
         self.inner.digest
     }
 
+    /// Bytes of machine code that the module holds.
+    #[must_use]
+    pub fn artifact_bytes(&self) -> usize {
+        self.inner.artifact_bytes
+    }
+
     /// Asks the policy for a drain pod. Waits for one of as many places as the machine has processors.
     pub async fn render(&self, at: Situation) -> Called<Rendering> {
-        let called = self
-            .call(move |policy, store| policy.tidegate_policy_renderer().call_render(store, &at))
-            .await;
-        Called { answer: called.answer.and_then(output::rendering), log: called.log }
+        let called =
+            self.call(Stage::Call, move |call| call.ask(&call.exports.render, (&at,))).await;
+        called.checked(output::rendering)
     }
 
     /// Asks the policy about a drain pod. Waits for one of as many places as the machine has processors.
     pub async fn judge(&self, at: Situation, pod: DrainPod) -> Called<Verdict> {
+        let called =
+            self.call(Stage::Call, move |call| call.ask(&call.exports.judge, (&at, &pod))).await;
+        called.checked(output::verdict)
+    }
+
+    /// Asks the policy what is wrong with a config; nothing where it has no `validator`. Waits as the other questions do.
+    pub async fn validate(&self, of: Proposal) -> Option<Called<Result<(), String>>> {
+        self.inner.exports.validate?;
         let called = self
-            .call(move |policy, store| policy.tidegate_policy_judge().call_judge(store, &at, &pod))
+            .call(Stage::Call, move |call| match &call.exports.validate {
+                Some(validate) => call.ask(validate, (&of,)),
+                None => Ok(Ok(())),
+            })
             .await;
-        Called { answer: called.answer.and_then(output::verdict), log: called.log }
+        Some(called.checked(|answer| Ok(output::validity(answer))))
     }
 
-    /// Bytes of machine code that the module holds.
-    pub(super) fn artifact_bytes(&self) -> usize {
-        self.inner.artifact_bytes
-    }
-
-    /// Starts the policy and calls nothing: tells whether it can be started at all.
+    /// Starts the policy, compares the shapes of what it exports with the contract's, and calls nothing.
     pub(super) async fn try_start(&self) -> Result<(), Fault> {
-        self.call(|_policy, _store| Ok(())).await.answer
+        self.call(Stage::Start, |call| {
+            let Exports { render, judge, validate } = call.exports;
+            call.find::<(&Situation,), (Rendering,)>(render)?;
+            call.find::<(&Situation, &DrainPod), (Verdict,)>(judge)?;
+            if let Some(validate) = validate {
+                call.find::<(&Proposal,), (Result<(), String>,)>(validate)?;
+            }
+            Ok(())
+        })
+        .await
+        .answer
     }
 
     /// The call goes on to its end, which its limits bring soon, and holds its place until then. It needs a runtime of several threads; on one
     /// of a single thread every call is a [`Fault::Host`].
-    async fn call<T, F>(&self, call: F) -> Called<T>
+    async fn call<T, F>(&self, stage: Stage, call: F) -> Called<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Policy, &mut Store<CallState>) -> wasmtime::Result<T> + Send + 'static,
+        F: FnOnce(&mut Call<'_>) -> wasmtime::Result<T> + Send + 'static,
     {
         let host = |error: &dyn std::fmt::Display| Called {
             answer: Err(Fault::Host(error.to_string())),
             log: Log::default(),
+            used: Used::default(),
         };
         let place = match Arc::clone(&self.inner.runtime.places).acquire_owned().await {
             Ok(place) => place,
@@ -100,13 +144,20 @@ impl Module {
         let inner = Arc::clone(&self.inner);
         let run = move || {
             let _place = place;
-            call_blocking(&inner, call)
+            call_blocking(&inner, stage, call)
         };
         // This very thread goes on with the call, and the runtime puts another in its place: no wait for a thread that has to be woken lies
         // between a reading of the cluster and the write that is decided on it, and however long calls take, as many threads as before serve
         // everything else.
         catch_unwind(AssertUnwindSafe(|| tokio::task::block_in_place(run)))
             .unwrap_or_else(|_| host(&"the engine panicked"))
+    }
+}
+
+impl<T> Called<T> {
+    fn checked(self, check: impl FnOnce(T) -> Result<T, Fault>) -> Self {
+        let Self { answer, log, used } = self;
+        Self { answer: answer.and_then(check), log, used }
     }
 }
 
@@ -124,7 +175,7 @@ impl Runtime {
     pub(super) fn start() -> wasmtime::Result<Self> {
         let engine = engine(Role::Run)?;
         let mut linker = Linker::new(&engine);
-        log_import::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
+        linker.instance(&interface("log"))?.func_wrap("log", log)?;
         let ticker = Ticker::start(&engine)?;
         // A call is nothing but computing: more at once than processors only makes each of them slower by the clock.
         let processors = thread::available_parallelism()?.get().min(CALLS_MAX);
@@ -145,10 +196,29 @@ impl Runtime {
             .map_err(|error| LoadError::Host(describe(&error)))?;
         let contract = |error: wasmtime::Error| LoadError::Contract(describe(&error));
         let instance = self.linker.instantiate_pre(&component).map_err(contract)?;
-        let policy = PolicyPre::new(instance).map_err(contract)?;
+        let exports = Exports::of(&component)?;
         let runtime = Arc::clone(self);
         let artifact_bytes = artifact.0.len();
-        Ok(Module { inner: Arc::new(Inner { digest, artifact_bytes, runtime, policy }) })
+        Ok(Module { inner: Arc::new(Inner { digest, artifact_bytes, runtime, instance, exports }) })
+    }
+}
+
+impl Exports {
+    /// The lookup finds an interface of an older minor version too.
+    fn of(component: &Component) -> Result<Self, LoadError> {
+        let find = |name: &str, function: &str| {
+            let interface = component.get_export_index(None, &interface(name))?;
+            component.get_export_index(Some(&interface), function)
+        };
+        let needed = |name: &str, function: &str| {
+            find(name, function)
+                .ok_or_else(|| LoadError::Contract(format!("no function `{function}` in `{name}`")))
+        };
+        Ok(Self {
+            render: needed("renderer", "render")?,
+            judge: needed("judge", "judge")?,
+            validate: find("validator", "validate"),
+        })
     }
 }
 
@@ -171,15 +241,48 @@ struct CallState {
     log: Log,
 }
 
-impl log_import::Host for CallState {
-    fn log(&mut self, level: log_import::Level, message: String) {
-        self.log.push(LogLevel::from(level), &message);
+#[expect(clippy::needless_pass_by_value, reason = "the shape that the linker asks for")]
+#[expect(clippy::unnecessary_wraps, reason = "the shape that the linker asks for")]
+fn log(
+    mut store: StoreContextMut<'_, CallState>,
+    (level, message): (LogLevel, String),
+) -> wasmtime::Result<()> {
+    store.data_mut().log.push(level, &message);
+    Ok(())
+}
+
+/// An instance that lives for one call.
+struct Call<'a> {
+    exports: &'a Exports,
+    instance: Instance,
+    store: &'a mut Store<CallState>,
+}
+
+impl Call<'_> {
+    fn ask<P, R>(&mut self, function: &ComponentExportIndex, arguments: P) -> wasmtime::Result<R>
+    where
+        P: ComponentNamedList + Lower,
+        R: Lift + 'static,
+        (R,): ComponentNamedList,
+    {
+        let function = self.find::<P, (R,)>(function)?;
+        let (answer,) = function.call(&mut *self.store, arguments)?;
+        Ok(answer)
+    }
+
+    fn find<P, R>(&mut self, function: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        self.instance.get_typed_func(&mut *self.store, function)
     }
 }
 
 fn call_blocking<T>(
     inner: &Inner,
-    call: impl FnOnce(&Policy, &mut Store<CallState>) -> wasmtime::Result<T>,
+    stage: Stage,
+    call: impl FnOnce(&mut Call<'_>) -> wasmtime::Result<T>,
 ) -> Called<T> {
     let runtime = &inner.runtime;
     let state = CallState { limiter: Limiter::default(), log: Log::default() };
@@ -193,13 +296,18 @@ fn call_blocking<T>(
         .set_fuel(FUEL_PER_CALL)
         .map_err(|error| Fault::Host(describe(&error)))
         .and_then(|()| {
-            let policy = inner
-                .policy
+            let instance = inner
+                .instance
                 .instantiate(&mut store)
                 .map_err(|error| fault(&error, store.data(), Stage::Start))?;
-            call(&policy, &mut store).map_err(|error| fault(&error, store.data(), Stage::Call))
+            let mut one = Call { exports: &inner.exports, instance, store: &mut store };
+            call(&mut one).map_err(|error| fault(&error, store.data(), stage))
         });
-    Called { answer, log: store.into_data().log }
+    // It fails only where the engine counts no fuel.
+    let left = store.get_fuel().unwrap_or(FUEL_PER_CALL);
+    let CallState { limiter, log } = store.into_data();
+    let fuel = FUEL_PER_CALL.saturating_sub(left);
+    Called { answer, log, used: Used { fuel, memory_bytes: limiter.memory_bytes() } }
 }
 
 #[derive(Clone, Copy)]

@@ -11,11 +11,20 @@ const PACKAGE: &str = "tidegate:policy";
 /// The major version that this host speaks. Later minor versions only add interfaces.
 const MAJOR: u64 = 1;
 
+/// The version of the contract in `wit/`.
+const VERSION: &str = "1.1.0";
+
 /// The interfaces that a policy may import. `types` holds no function: a component names it for the shapes alone.
 const IMPORTS: [&str; 2] = ["log", "types"];
 
 /// The interfaces that a policy must export.
 const EXPORTS: [&str; 2] = ["renderer", "judge"];
+
+/// The full name of an interface of the contract, such as `tidegate:policy/judge@1.1.0`.
+#[must_use]
+pub fn interface(name: &str) -> String {
+    format!("{PACKAGE}/{name}@{VERSION}")
+}
 
 /// Holds when the bytes are a component that imports nothing but the contract's imports and exports all that a policy must,
 /// in a version that this host speaks. What is inside is not checked here: that is the compiler's work.

@@ -49,6 +49,12 @@ impl Limiter {
     pub fn refused(&self) -> bool {
         self.refused
     }
+
+    /// Bytes that all memories hold together.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
 }
 
 impl ResourceLimiter for Limiter {

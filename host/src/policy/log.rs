@@ -1,6 +1,7 @@
 //! What a policy says while it is called: its only import.
 
-use super::bindings::log_import;
+use serde::{Deserialize, Serialize};
+use wasmtime::component::{ComponentType, Lift, Lower};
 
 /// Messages kept of one call; a policy that says more in one call says it to nobody.
 pub const LOG_MAX_MESSAGES: usize = 64;
@@ -9,20 +10,27 @@ pub const LOG_MAX_MESSAGES: usize = 64;
 pub const LOG_MAX_BYTES: usize = 16 * 1024;
 
 /// How much a message matters, as the policy sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
+#[component(enum)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
 pub enum LogLevel {
     /// For the policy's author.
+    #[component(name = "debug")]
     Debug,
     /// Something worth knowing.
+    #[component(name = "info")]
     Info,
     /// Something that may need a person.
+    #[component(name = "warn")]
     Warn,
     /// Something that went wrong; a panic of the policy comes as one.
+    #[component(name = "error")]
     Error,
 }
 
 /// One message, on one line: control characters are escaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// How much it matters.
     pub level: LogLevel,
@@ -67,17 +75,6 @@ impl Log {
             .rev()
             .find(|line| line.level == LogLevel::Error)
             .map(|line| line.message.as_str())
-    }
-}
-
-impl From<log_import::Level> for LogLevel {
-    fn from(level: log_import::Level) -> Self {
-        match level {
-            log_import::Level::Debug => Self::Debug,
-            log_import::Level::Info => Self::Info,
-            log_import::Level::Warn => Self::Warn,
-            log_import::Level::Error => Self::Error,
-        }
     }
 }
 

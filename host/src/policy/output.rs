@@ -1,8 +1,8 @@
 //! Holds a policy's answers to their limits before anyone acts on them.
 
-use super::bindings::wit::{JudgeWait, Pod, RenderWait, Rendering, Retry, Verdict};
 use super::fault::Fault;
 use super::log::Escaped;
+use super::wit::{JudgeWait, Pod, RenderWait, Rendering, Retry, Verdict};
 
 /// Bytes of a rendered pod template. The API server takes objects of 1.5 MiB; no honest template comes near a sixth of it.
 pub const TEMPLATE_MAX_BYTES: usize = 256 * 1024;
@@ -69,6 +69,12 @@ pub fn verdict(answer: Verdict) -> Result<Verdict, Fault> {
     })
 }
 
+/// Gives back what is wrong with a config, made fit for an event.
+#[must_use]
+pub fn validity(answer: Result<(), String>) -> Result<(), String> {
+    answer.map_err(|why| reason(&why))
+}
+
 fn check_pod(pod: Pod) -> Result<Pod, Fault> {
     check("pod.template", "bytes", pod.template.len(), TEMPLATE_MAX_BYTES)?;
     check("pod.discard", "entries", pod.discard.len(), DISCARD_MAX_ENTRIES)?;
@@ -98,7 +104,7 @@ fn reason(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bindings::wit::Traffic;
+    use super::super::wit::Traffic;
     use super::*;
 
     fn pod(template_bytes: usize, discard: usize, state_bytes: usize) -> Rendering {

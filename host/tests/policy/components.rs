@@ -62,14 +62,14 @@ impl Guest<'_> {
 
     /// The component against a text of the contract of another version.
     pub(crate) fn component_of_version(&self, wit: &str, version: &str) -> Vec<u8> {
-        encode(&self.core().replace("@1.0.0", &format!("@{version}")), wit, "policy")
+        encode(&self.core().replace("@1.1.0", &format!("@{version}")), wit, "policy")
     }
 
     fn core(&self) -> String {
         let Self { render, judge, imports, items, start, reason } = self;
         format!(
             r#"(module
-              (import "tidegate:policy/log@1.0.0" "log" (func $log (param i32 i32 i32)))
+              (import "tidegate:policy/log@1.1.0" "log" (func $log (param i32 i32 i32)))
               {imports}
               (memory (export "memory") 1)
               (global $next (mut i32) (i32.const 4096))
@@ -90,9 +90,9 @@ impl Guest<'_> {
               {items}
               (func $start {start})
               (start $start)
-              (func (export "tidegate:policy/renderer@1.0.0#render") (param i32) (result i32)
+              (func (export "tidegate:policy/renderer@1.1.0#render") (param i32) (result i32)
                 {render})
-              (func (export "tidegate:policy/judge@1.0.0#judge") (param i32) (result i32)
+              (func (export "tidegate:policy/judge@1.1.0#judge") (param i32) (result i32)
                 {judge}))"#,
             reason.len()
         )

@@ -68,7 +68,7 @@ pub enum Point {
 
 /// A request that is held, or will be when it comes. Where this is dropped, a request that is held before it arrives is never forwarded.
 pub struct Held {
-    caught: Receiver<()>,
+    caught: Receiver<String>,
     release: oneshot::Sender<()>,
     answered: Receiver<StatusCode>,
 }
@@ -122,7 +122,7 @@ enum Fate {
 
 /// The proxy's end of [`Held`].
 struct Catch {
-    caught: Sender<()>,
+    caught: Sender<String>,
     release: oneshot::Receiver<()>,
     answered: Sender<StatusCode>,
 }
@@ -191,11 +191,11 @@ impl Proxy {
 }
 
 impl Held {
-    /// Waits until the request is there.
+    /// Waits until the request is there; answers its body.
     ///
     /// # Errors
     /// Where it does not come.
-    pub fn caught(&self) -> Result<()> {
+    pub fn caught(&self) -> Result<String> {
         self.caught
             .recv_timeout(COMES_WITHIN)
             .context("the request that is to be held did not come")
@@ -334,7 +334,9 @@ async fn answer(
         match fate {
             None => forward(&upstream, forwarded).await,
             Some(Fate::Refuse(status)) => refusal(status, "the test's proxy refuses it"),
-            Some(Fate::Hold(point, catch)) => held(&upstream, forwarded, point, catch).await,
+            Some(Fate::Hold(point, catch)) => {
+                held(&upstream, forwarded, call.body, point, catch).await
+            }
             Some(Fate::Spoil(how, told)) => {
                 let answer = spoilt(&upstream, forwarded, how, scissors).await;
                 // The test may have ended.
@@ -350,6 +352,7 @@ async fn answer(
 async fn held(
     upstream: &Client,
     request: http::Request<kube::client::Body>,
+    body: String,
     point: Point,
     catch: Catch,
 ) -> Response {
@@ -357,7 +360,7 @@ async fn held(
     let released = tokio::time::timeout(HELD_MAX, release);
     let answer = match point {
         Point::BeforeItArrives => {
-            let _ = caught.send(());
+            let _ = caught.send(body);
             match released.await {
                 Ok(Ok(())) => forward(upstream, request).await,
                 Ok(Err(_)) | Err(_) => {
@@ -367,7 +370,7 @@ async fn held(
         }
         Point::BeforeItIsAnswered => {
             let answer = forward(upstream, request).await;
-            let _ = caught.send(());
+            let _ = caught.send(body);
             let _ = released.await;
             answer
         }

@@ -12,7 +12,7 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "policy",
+    world: "complete",
     additional_derives: [PartialEq],
     export_macro_name: "export_bindings",
     pub_export_macro: true,

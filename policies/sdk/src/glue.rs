@@ -1,7 +1,7 @@
 //! What [`export!`](crate::export) needs of this crate; not for authors.
 
-use crate::bindings::exports::tidegate::policy::{judge, renderer};
-use crate::{DrainPod, Policy, Rendering, Situation, Verdict};
+use crate::bindings::exports::tidegate::policy::{judge, renderer, validator};
+use crate::{DrainPod, Policy, Proposal, Rendering, Situation, Verdict};
 use std::marker::PhantomData;
 
 /// The component's exports, answered by the policy `P`.
@@ -18,6 +18,13 @@ impl<P: Policy> judge::Guest for Exported<P> {
     fn judge(at: Situation, pod: DrainPod) -> Verdict {
         log_panics();
         P::judge(&at, &pod)
+    }
+}
+
+impl<P: Policy> validator::Guest for Exported<P> {
+    fn validate(of: Proposal) -> Result<(), String> {
+        log_panics();
+        P::validate(&of)
     }
 }
 

@@ -41,6 +41,7 @@ pub use bindings::exports::tidegate::policy::judge::{Retry, Verdict, Wait as Jud
 pub use bindings::exports::tidegate::policy::renderer::{
     Pod, Rendering, Traffic, Wait as RenderWait,
 };
+pub use bindings::exports::tidegate::policy::validator::Proposal;
 pub use bindings::tidegate::policy::types::{
     Cause, Claim, Condition, Container, ContainerKind, ContainerState, DrainPod, Ending, Exit,
     Holder, Peer, Phase, Situation,
@@ -60,6 +61,18 @@ pub trait Policy {
     /// By default it believes the host's reading of the pod's end, as [`by_ending`] does.
     fn judge(at: &Situation, pod: &DrainPod) -> Verdict {
         by_ending(at, pod)
+    }
+
+    /// Says what is wrong with a config, with the name of the field and the mend. It is asked when the policy or its config is named on a
+    /// set, long before there is anything to drain, and its answer becomes an event there. [`Policy::render`] must refuse the same.
+    ///
+    /// By default nothing is wrong.
+    ///
+    /// # Errors
+    /// One sentence for a person.
+    fn validate(of: &Proposal) -> Result<(), String> {
+        let _any_config = of;
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@
 use crate::log::Level;
 use crate::{
     Cause, Claim, Container, ContainerKind, ContainerState, DrainPod, Ending, Exit, Holder, Peer,
-    Phase, Situation,
+    Phase, Proposal, Situation,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -50,6 +50,17 @@ pub fn situation(set_name: &str, ordinal: u32, replicas: u32) -> Situation {
         attempt: 1,
         orphan_since: NOW_MS - 1_000,
         state: String::new(),
+        extra: Vec::new(),
+    }
+}
+
+/// What the owner of the set of [`situation`] proposes with this config.
+pub fn proposal(set_name: &str, config: &str) -> Proposal {
+    Proposal {
+        namespace: "default".to_owned(),
+        set_name: set_name.to_owned(),
+        set: set(set_name, 3).to_string(),
+        config: config.to_owned(),
         extra: Vec::new(),
     }
 }

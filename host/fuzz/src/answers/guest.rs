@@ -11,7 +11,7 @@ const MEMORY_MAX_BYTES: usize = 32 * 1024;
 /// is said where the first is not zero: level, place, length. The answer stands at 16. The config's place and length stand at 72 in the situation,
 /// by the layout of the component model.
 const CORE: &str = r#"(module
-  (import "tidegate:policy/log@1.0.0" "log" (func $log (param i32 i32 i32)))
+  (import "tidegate:policy/log@1.1.0" "log" (func $log (param i32 i32 i32)))
   (memory (export "memory") 1)
   (global $next (mut i32) (i32.const 32768))
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
@@ -43,9 +43,9 @@ const CORE: &str = r#"(module
     (if (i32.load (i32.const 0)) (then
       (call $log (i32.load (i32.const 0)) (i32.load (i32.const 4)) (i32.load (i32.const 8)))))
     (i32.const 16))
-  (func (export "tidegate:policy/renderer@1.0.0#render") (param i32) (result i32)
+  (func (export "tidegate:policy/renderer@1.1.0#render") (param i32) (result i32)
     (call $answer (local.get 0)))
-  (func (export "tidegate:policy/judge@1.0.0#judge") (param i32) (result i32)
+  (func (export "tidegate:policy/judge@1.1.0#judge") (param i32) (result i32)
     (call $answer (local.get 0))))"#;
 
 /// The guest as a component of the contract.

@@ -77,12 +77,12 @@ fn without_a_judge() -> Vec<u8> {
     let core = r#"(module
         (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-        (func (export "tidegate:policy/renderer@1.0.0#render") (param i32) (result i32) unreachable))"#;
+        (func (export "tidegate:policy/renderer@1.1.0#render") (param i32) (result i32) unreachable))"#;
     encode(core, &wit, "half")
 }
 
 fn of_version_two() -> Vec<u8> {
-    let wit = contract(|wit| wit.replace("tidegate:policy@1.0.0", "tidegate:policy@2.0.0"));
+    let wit = contract(|wit| wit.replace("tidegate:policy@1.1.0", "tidegate:policy@2.0.0"));
     Guest::default().component_of_version(&wit, "2.0.0")
 }
 

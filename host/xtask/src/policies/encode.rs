@@ -8,7 +8,7 @@ use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{Resolve, WorldItem, WorldKey};
 
 /// The one interface that a policy may import.
-const ALLOWED_IMPORT: &str = "tidegate:policy/log@1.0.0";
+const ALLOWED_IMPORT: &str = "tidegate:policy/log@1.1.0";
 
 /// The interfaces between a component and its host, each with its version, in the order of their names.
 pub(super) struct Interfaces {
@@ -77,7 +77,7 @@ fn only_types(resolve: &Resolve, item: &WorldItem) -> bool {
 mod tests {
     use super::*;
 
-    const LOG: &str = r#"(import "tidegate:policy/log@1.0.0" (instance (export "log" (func))))"#;
+    const LOG: &str = r#"(import "tidegate:policy/log@1.1.0" (instance (export "log" (func))))"#;
 
     fn read(component: &str) -> Result<Interfaces> {
         interfaces(&wat::parse_str(component)?)
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn shared_types_are_no_demand_on_the_host() {
-        let types = r#"(import "tidegate:policy/types@1.0.0" (instance (export "t" (type (sub resource)))))"#;
+        let types = r#"(import "tidegate:policy/types@1.1.0" (instance (export "t" (type (sub resource)))))"#;
         let reason =
             read(&format!("(component {types} {LOG})")).err().map(|error| error.to_string());
         assert!(reason.unwrap_or_default().starts_with("it exports nothing"));
