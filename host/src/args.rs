@@ -1,10 +1,11 @@
 //! The command line. Every limit that an operator may want to move is a flag with its default and the reason for it.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
+    author::PolicyCommand,
     cluster::{self, Patience},
     lease::Timing,
     operator::OperatorCommand,
@@ -31,6 +32,9 @@ pub struct Cli {
 pub enum Command {
     /// Runs the host.
     Run(Box<RunArgs>),
+    /// What a policy's author does.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// What an operator does when a drain does not go on.
     #[command(flatten)]
     Operator(OperatorCommand),
@@ -73,6 +77,13 @@ pub struct RunArgs {
     /// How long the API server is waited for.
     #[command(flatten)]
     pub patience: PatienceArgs,
+    /// Record every call of a policy in this folder: arguments, answer, digest and fuel, for `tidegate policy replay`. What the variables of the
+    /// pods hold is left out; configs and everything else are in it.
+    #[arg(long, value_name = "DIR")]
+    pub record_dir: Option<PathBuf>,
+    /// How many MiB all files of a recording have together; the oldest goes first. A call has some 10 kB.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(4..=65_536))]
+    pub record_max_mib: u32,
     /// How logs are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

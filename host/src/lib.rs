@@ -3,6 +3,7 @@
 pub mod act;
 pub mod args;
 pub mod ask;
+pub mod author;
 pub mod clock;
 pub mod cluster;
 pub mod drain_pod;

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tidegate::{
     args::{Cli, Command},
-    operator, policy, run,
+    author, operator, policy, run,
 };
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Compile => policy::compile_child_main(),
+        Command::Policy(command) => author::run(command),
         Command::Operator(command) => operator::run(command),
         Command::Run(args) => match run::run(*args) {
             Ok(()) => ExitCode::SUCCESS,

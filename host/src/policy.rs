@@ -13,14 +13,17 @@ pub mod inspect;
 pub mod limits;
 pub mod log;
 pub mod output;
+pub mod record;
 pub mod source;
+pub mod transcript;
 pub mod translate;
 pub mod unpack;
 pub mod wit;
 
 pub use cache::Policies;
-pub use call::{Called, Module};
+pub use call::{Called, Module, Used};
 pub use compile::{Compiler, compile_child_main};
 pub use fault::{Fault, LoadError};
 pub use log::{Log, LogLevel, LogLine};
+pub use record::Recorder;
 pub use source::{Digest, Picked, Pinning, PolicyRef, RefError};

@@ -30,7 +30,7 @@ use crate::{
     memory::Memory,
     modules::Modules,
     objects::{ClaimObject, PodObject, SetObject},
-    policy::{Compiler, Pinning, Policies},
+    policy::{Compiler, Pinning, Policies, Recorder},
     queue::{self, Next},
     reconcile::{after_error, reconcile, reconcile_left_behind},
     report::Reporter,
@@ -59,12 +59,23 @@ const LOG_DEFAULT: &str =
 /// Where it cannot start, or a part of it ended by itself.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
     start_logging(args.log_format);
-    let policies = Policies::start(Compiler::this_process())
+    let recorder = recorder(&args)?;
+    let policies = Policies::start_recorded(Compiler::this_process(), recorder)
         .map_err(|error| anyhow::anyhow!("the WebAssembly engine does not start: {error:#}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(args, policies));
     runtime.shutdown_background();
     outcome
+}
+
+fn recorder(args: &RunArgs) -> anyhow::Result<Option<Recorder>> {
+    let Some(folder) = &args.record_dir else {
+        return Ok(None);
+    };
+    let max_bytes = u64::from(args.record_max_mib) * 1024 * 1024;
+    let recorder = Recorder::into_folder(folder, max_bytes)
+        .with_context(|| format!("--record-dir {}: mend the folder", folder.display()))?;
+    Ok(Some(recorder))
 }
 
 async fn serve(args: RunArgs, policies: Policies) -> anyhow::Result<()> {

@@ -60,14 +60,14 @@ fn by_guest(memory: &[u8]) {
     let again = runtime.block_on(in_a_task(module.clone(), situation.clone(), None));
     assert_eq!(rendered, again, "the same arguments give the same answer");
     let judged = runtime.block_on(in_a_task(module.clone(), situation, Some(pod)));
-    if let Asked::Rendering(Called { answer, log }) = rendered {
+    if let Asked::Rendering(Called { answer, log, used: _ }) = rendered {
         logged(&log);
         match answer {
             Ok(rendering) => within_limits(&rendering),
             Err(fault) => blames_the_policy(&fault),
         }
     }
-    if let Asked::Verdict(Called { answer, log }) = judged {
+    if let Asked::Verdict(Called { answer, log, used: _ }) = judged {
         logged(&log);
         match answer {
             Ok(verdict) => verdict_within_limits(&verdict),

@@ -10,6 +10,7 @@ use super::call::{Module, OwnArtifact, Runtime};
 use super::compile::Compiler;
 use super::fault::{Fault, LoadError};
 use super::inspect::inspect;
+use super::record::Recorder;
 use super::source::Digest;
 use super::unpack::unpack;
 
@@ -40,9 +41,20 @@ impl Policies {
     /// # Errors
     /// Where wasmtime does not support this machine or the system gives no thread.
     pub fn start(compiler: Compiler) -> wasmtime::Result<Self> {
+        Self::start_recorded(compiler, None)
+    }
+
+    /// The same, and every call is recorded where there is a recorder.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_recorded(
+        compiler: Compiler,
+        recorder: Option<Recorder>,
+    ) -> wasmtime::Result<Self> {
         Ok(Self {
             compiler,
-            runtime: Arc::new(Runtime::start()?),
+            runtime: Arc::new(Runtime::start(recorder)?),
             compiling: Semaphore::new(1),
             known: Mutex::new(Known::default()),
         })

@@ -17,7 +17,9 @@ use super::inspect::interface;
 use super::limits::{CROSSING_MAX_BYTES, DEADLINE_TICKS, FUEL_PER_CALL, Limiter};
 use super::log::{Escaped, Log, LogLevel};
 use super::output;
+use super::record::Recorder;
 use super::source::Digest;
+use super::transcript::{self, Said};
 use super::wit::{DrainPod, Proposal, Rendering, Situation, Verdict};
 
 /// Bytes of what wasmtime says of a trap; it goes into an event.
@@ -86,28 +88,38 @@ impl Module {
 
     /// Asks the policy for a drain pod. Waits for one of as many places as the machine has processors.
     pub async fn render(&self, at: Situation) -> Called<Rendering> {
+        let recorded = self.if_recorded(|| transcript::Call::Render { at: at.clone() });
         let called =
             self.call(Stage::Call, move |call| call.ask(&call.exports.render, (&at,))).await;
-        called.checked(output::rendering)
+        let called = called.checked(output::rendering);
+        self.record(recorded, || transcript::said(&called));
+        called
     }
 
     /// Asks the policy about a drain pod. Waits for one of as many places as the machine has processors.
     pub async fn judge(&self, at: Situation, pod: DrainPod) -> Called<Verdict> {
+        let recorded =
+            self.if_recorded(|| transcript::Call::Judge { at: at.clone(), pod: pod.clone() });
         let called =
             self.call(Stage::Call, move |call| call.ask(&call.exports.judge, (&at, &pod))).await;
-        called.checked(output::verdict)
+        let called = called.checked(output::verdict);
+        self.record(recorded, || transcript::said(&called));
+        called
     }
 
     /// Asks the policy what is wrong with a config; nothing where it has no `validator`. Waits as the other questions do.
     pub async fn validate(&self, of: Proposal) -> Option<Called<Result<(), String>>> {
         self.inner.exports.validate?;
+        let recorded = self.if_recorded(|| transcript::Call::Validate { of: of.clone() });
         let called = self
             .call(Stage::Call, move |call| match &call.exports.validate {
                 Some(validate) => call.ask(validate, (&of,)),
                 None => Ok(Ok(())),
             })
             .await;
-        Some(called.checked(|answer| Ok(output::validity(answer))))
+        let called = called.checked(|answer| Ok(output::validity(answer)));
+        self.record(recorded, || transcript::validity(&called));
+        Some(called)
     }
 
     /// Starts the policy, compares the shapes of what it exports with the contract's, and calls nothing.
@@ -123,6 +135,16 @@ impl Module {
         })
         .await
         .answer
+    }
+
+    fn if_recorded(&self, call: impl FnOnce() -> transcript::Call) -> Option<transcript::Call> {
+        self.inner.runtime.recorder.is_some().then(call)
+    }
+
+    fn record(&self, call: Option<transcript::Call>, said: impl FnOnce() -> Said) {
+        if let (Some(recorder), Some(call)) = (&self.inner.runtime.recorder, call) {
+            recorder.record(self.digest(), call, &said());
+        }
     }
 
     /// The call goes on to its end, which its limits bring soon, and holds its place until then. It needs a runtime of several threads; on one
@@ -167,19 +189,21 @@ pub(super) struct Runtime {
     linker: Linker<CallState>,
     ticker: Ticker,
     places: Arc<Semaphore>,
+    recorder: Option<Recorder>,
 }
 
 impl Runtime {
     /// # Errors
     /// Where wasmtime does not support this machine or the system gives no thread.
-    pub(super) fn start() -> wasmtime::Result<Self> {
+    pub(super) fn start(recorder: Option<Recorder>) -> wasmtime::Result<Self> {
         let engine = engine(Role::Run)?;
         let mut linker = Linker::new(&engine);
         linker.instance(&interface("log"))?.func_wrap("log", log)?;
         let ticker = Ticker::start(&engine)?;
         // A call is nothing but computing: more at once than processors only makes each of them slower by the clock.
         let processors = thread::available_parallelism()?.get().min(CALLS_MAX);
-        Ok(Self { engine, linker, ticker, places: Arc::new(Semaphore::new(processors)) })
+        let places = Arc::new(Semaphore::new(processors));
+        Ok(Self { engine, linker, ticker, places, recorder })
     }
 
     /// Turns an artifact of our own compiler into a module.
@@ -207,7 +231,7 @@ impl Exports {
     /// The lookup finds an interface of an older minor version too.
     fn of(component: &Component) -> Result<Self, LoadError> {
         let find = |name: &str, function: &str| {
-            let interface = component.get_export_index(None, &interface(name))?;
+            let interface = component.get_export_index(None, interface(name))?;
             component.get_export_index(Some(&interface), function)
         };
         let needed = |name: &str, function: &str| {
@@ -241,7 +265,6 @@ struct CallState {
     log: Log,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that the linker asks for")]
 #[expect(clippy::unnecessary_wraps, reason = "the shape that the linker asks for")]
 fn log(
     mut store: StoreContextMut<'_, CallState>,

@@ -26,10 +26,10 @@ pub const COMPILE_SUBCOMMAND: &str = "compile";
 
 /// Bytes of address space of the child: every honest policy compiles in half of it, and it fits beside the host in a
 /// container of 512 MiB.
-const ADDRESS_SPACE_BYTES: u64 = 384 * 1024 * 1024;
+pub const ADDRESS_SPACE_BYTES: u64 = 384 * 1024 * 1024;
 
 /// Seconds of processor time of the child. An honest policy takes less than one, an interpreter that carries a language ten.
-const CPU_SECS: u64 = 20;
+pub const CPU_SECS: u64 = 20;
 
 /// Seconds of wall time after which the child is killed, whatever it waits for.
 const WALL_SECS: u64 = 30;
@@ -39,6 +39,9 @@ const ARTIFACT_MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes of a compiler's message; it goes into an event.
 const MESSAGE_MAX_BYTES: usize = 768;
+
+/// Bytes of what the child tells of its cost: two numbers.
+const COST_MAX_BYTES: u64 = 64;
 
 /// The child's exit code where the compiler refused the component; its output is the reason.
 const EXIT_REFUSED: u8 = 2;
@@ -74,6 +77,15 @@ impl fmt::Display for Limit {
     }
 }
 
+/// What a compilation took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Milliseconds of processor time.
+    pub cpu_ms: u64,
+    /// The most bytes of address space, of [`ADDRESS_SPACE_BYTES`].
+    pub address_space_bytes: u64,
+}
+
 /// Compiles by running an executable whose hidden subcommand is [`compile_child_main`].
 #[derive(Clone, Debug)]
 pub struct Compiler {
@@ -98,12 +110,22 @@ impl Compiler {
     /// # Errors
     /// [`LoadError::CompileLimits`], [`LoadError::Compile`] where the component is to blame, [`LoadError::Host`] where it is not.
     pub async fn compile(&self, component: &[u8]) -> Result<Vec<u8>, LoadError> {
+        self.measured(component).await.map(|(artifact, _)| artifact)
+    }
+
+    /// The same, with what it took.
+    ///
+    /// # Errors
+    /// As for [`Self::compile`].
+    pub async fn measured(&self, component: &[u8]) -> Result<(Vec<u8>, Cost), LoadError> {
         let mut child = self.spawn()?;
         match timeout(Duration::from_secs(WALL_SECS), exchange(&mut child, component)).await {
-            Ok(Ok((output, _))) if output.len() > ARTIFACT_MAX_BYTES => {
+            Ok(Ok(Exchanged { output, .. })) if output.len() > ARTIFACT_MAX_BYTES => {
                 Err(LoadError::CompileLimits(Limit::Artifact))
             }
-            Ok(Ok((output, status))) => outcome(output, status),
+            Ok(Ok(Exchanged { output, cost, status })) => {
+                outcome(output, status).map(|artifact| (artifact, cost))
+            }
             Ok(Err(error)) => Err(unable(error)),
             Err(_elapsed) => {
                 child.kill().await.map_err(unable)?;
@@ -120,7 +142,7 @@ impl Compiler {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| LoadError::Host(format!("cannot run {}: {error}", self.exe.display())))
@@ -136,6 +158,10 @@ pub fn compile_child_main() -> ExitCode {
         Err(ChildError::Refused(reason)) => (ExitCode::from(EXIT_REFUSED), reason.into_bytes()),
         Err(ChildError::Unable(reason)) => (ExitCode::from(EXIT_UNABLE), reason.into_bytes()),
     };
+    // It goes first: it fits into the pipe whatever the parent reads meanwhile, and is not missed where it cannot be told.
+    let _nobody_asks = cost().and_then(|cost| {
+        writeln!(io::stderr().lock(), "{} {}", cost.cpu_ms, cost.address_space_bytes)
+    });
     let mut stdout = io::stdout().lock();
     match stdout.write_all(&output).and_then(|()| stdout.flush()) {
         Ok(()) => code,
@@ -177,17 +203,46 @@ fn lower_limits() -> io::Result<()> {
     Ok(())
 }
 
-async fn exchange(child: &mut Child, component: &[u8]) -> io::Result<(Vec<u8>, ExitStatus)> {
+/// What this process took so far.
+fn cost() -> io::Result<Cost> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let millis = time.tv_sec * 1_000 + time.tv_nsec / 1_000_000;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(Cost {
+        cpu_ms: u64::try_from(millis).unwrap_or_default(),
+        address_space_bytes: kib.unwrap_or_default() * 1024,
+    })
+}
+
+/// What a child gave back.
+struct Exchanged {
+    output: Vec<u8>,
+    cost: Cost,
+    status: ExitStatus,
+}
+
+async fn exchange(child: &mut Child, component: &[u8]) -> io::Result<Exchanged> {
     let missing = || io::Error::other("the child has no pipe");
     let mut stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
+    let stderr = child.stderr.take().ok_or_else(missing)?;
     // A child that dies early breaks the pipe; how it ended says more than that.
     let _broken_pipe = stdin.write_all(component).await;
     drop(stdin);
     let mut output = Vec::new();
     // Past the cap the pipe is closed, on which the child ends.
     stdout.take(ARTIFACT_MAX_BYTES as u64 + 1).read_to_end(&mut output).await?;
-    Ok((output, child.wait().await?))
+    let mut told = String::new();
+    // A child that was ended told nothing.
+    let _told_nothing = stderr.take(COST_MAX_BYTES).read_to_string(&mut told).await;
+    let mut numbers = told.split_whitespace().filter_map(|number| number.parse().ok());
+    let cost = Cost {
+        cpu_ms: numbers.next().unwrap_or_default(),
+        address_space_bytes: numbers.next().unwrap_or_default(),
+    };
+    Ok(Exchanged { output, cost, status: child.wait().await? })
 }
 
 fn outcome(output: Vec<u8>, status: ExitStatus) -> Result<Vec<u8>, LoadError> {

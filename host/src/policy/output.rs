@@ -70,7 +70,9 @@ pub fn verdict(answer: Verdict) -> Result<Verdict, Fault> {
 }
 
 /// Gives back what is wrong with a config, made fit for an event.
-#[must_use]
+///
+/// # Errors
+/// What the policy said is wrong.
 pub fn validity(answer: Result<(), String>) -> Result<(), String> {
     answer.map_err(|why| reason(&why))
 }

@@ -1,9 +1,7 @@
 //! Builds the policies of this workspace as components, checks them, and keeps `deploy/library` in step with them.
 
 mod compile;
-mod encode;
 mod library;
-mod names;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -91,10 +89,10 @@ fn finish(workspace: &compile::Workspace, package: &compile::Package) -> Result<
     let module_path = workspace.module(package);
     let module = fs::read(&module_path)
         .with_context(|| format!("cannot read the module {}", module_path.display()))?;
-    let component = encode::encode(&module)
+    let component = tidegate_pack::encode(&module)
         .with_context(|| format!("cannot make a component of the policy `{name}`"))?;
     let interfaces =
-        encode::interfaces(&component).with_context(|| format!("the policy `{name}`"))?;
+        tidegate_pack::interfaces(&component).with_context(|| format!("the policy `{name}`"))?;
     if component.len() > MAX_COMPONENT_BYTES {
         bail!(
             "the policy `{name}` has {} bytes, more than the {MAX_COMPONENT_BYTES} allowed here: \
@@ -109,7 +107,7 @@ fn finish(workspace: &compile::Workspace, package: &compile::Package) -> Result<
         in_library: package.in_library,
         component: path,
         size_bytes: component.len(),
-        gzip: encode::gzip(&component)?,
+        gzip: tidegate_pack::gzip(&component)?,
         sha256: hex::encode(Sha256::digest(&component)),
         imports: interfaces.imports,
         exports: interfaces.exports,

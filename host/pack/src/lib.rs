@@ -1,23 +1,30 @@
-//! From a core module to a checked component.
+//! From a core module to a checked component, as the workspace's own policies and those of other authors are packed.
 
-use super::names;
+mod names;
+
 use anyhow::{Context, Result, bail};
 use flate2::{Compression, GzBuilder};
 use std::io::Write as _;
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{Resolve, WorldItem, WorldKey};
 
-/// The one interface that a policy may import.
-const ALLOWED_IMPORT: &str = "tidegate:policy/log@1.1.0";
+/// The one interface that a policy may import, in whatever version.
+const ALLOWED_IMPORT: &str = "tidegate:policy/log";
 
 /// The interfaces between a component and its host, each with its version, in the order of their names.
-pub(super) struct Interfaces {
-    pub(super) imports: Vec<String>,
-    pub(super) exports: Vec<String>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interfaces {
+    /// What it needs of the host.
+    pub imports: Vec<String>,
+    /// What it offers.
+    pub exports: Vec<String>,
 }
 
 /// Encodes a module that carries the description of its world, and validates the component.
-pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// Where it is no module, carries no such description, or is not of that world.
+pub fn encode(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default()
         .validate(true)
         .module(&names::shorten(module)?)
@@ -28,8 +35,8 @@ pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>> {
 /// Reads the interfaces of a component.
 ///
 /// # Errors
-/// An import beside the log, by its name; no export at all.
-pub(super) fn interfaces(component: &[u8]) -> Result<Interfaces> {
+/// An import beside the log, by its name and with the mend; no export at all.
+pub fn interfaces(component: &[u8]) -> Result<Interfaces> {
     let decoded = wit_component::decode(component)?;
     let DecodedWasm::Component(resolve, world) = &decoded else {
         bail!("it is a package of interfaces and no component");
@@ -45,10 +52,11 @@ pub(super) fn interfaces(component: &[u8]) -> Result<Interfaces> {
         world.exports.keys().map(|key: &WorldKey| resolve.name_world_key(key)).collect();
     imports.sort();
     exports.sort();
-    if let Some(import) = imports.iter().find(|import| *import != ALLOWED_IMPORT) {
+    let is_allowed = |import: &String| import.split('@').next() == Some(ALLOWED_IMPORT);
+    if let Some(import) = imports.iter().find(|import| !is_allowed(import)) {
         bail!(
-            "it imports `{import}`, but `{ALLOWED_IMPORT}` is all that the host offers: find the \
-             dependency that asks for it and leave it out"
+            "it imports `{import}`, but `{ALLOWED_IMPORT}` is all that the host offers: {}",
+            mend(import)
         );
     }
     if exports.is_empty() {
@@ -57,8 +65,27 @@ pub(super) fn interfaces(component: &[u8]) -> Result<Interfaces> {
     Ok(Interfaces { imports, exports })
 }
 
+/// What to do about an import that the host does not offer.
+fn mend(import: &str) -> &'static str {
+    let asks_for = |word: &str| import.contains(word);
+    if asks_for("clock") || asks_for("clocks") {
+        "a policy has no clock; the time is told as `now` of the situation"
+    } else if asks_for("random") {
+        "a policy has no random numbers, because the same arguments must give the same answer; derive what must differ from names, ordinal \
+         and attempt"
+    } else if import.starts_with("wasi:") {
+        "a policy has no WASI: in Rust build for wasm32-unknown-unknown, in JavaScript with --stub-wasi, and leave out the dependency that \
+         asks for it"
+    } else {
+        "find the dependency that asks for it and leave it out"
+    }
+}
+
 /// Compresses a component. The header bears neither time nor file name, so that the same component gives the same bytes.
-pub(super) fn gzip(component: &[u8]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// Where the compressor fails, which it does not in memory.
+pub fn gzip(component: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     encoder.write_all(component)?;
     Ok(encoder.finish()?)

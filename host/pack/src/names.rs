@@ -10,7 +10,7 @@ const MAX_NAME_BYTES: usize = 40;
 
 /// Copies a module with every function's name as it reads in the source, without the compiler's hash, at most
 /// [`MAX_NAME_BYTES`] long. All other names are left out.
-pub(super) fn shorten(module: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn shorten(module: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Module::new();
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload.context("the compiled module cannot be read")?;

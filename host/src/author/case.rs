@@ -1,0 +1,238 @@
+//! A case: a call to be made, in a file that a person writes, and the answer that is kept beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Map, Value};
+
+use super::passage;
+use super::sample::sample;
+use crate::policy::transcript::{Call, Said};
+
+/// Where cases lie, below the policy's folder.
+pub(super) const FOLDER: &str = "cases";
+
+/// What follows the name of a case in the file that keeps its answers.
+const ANSWERS: &str = ".answer.json";
+
+/// The calls of one file: one call, or a passage of several.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    /// The file's name without its ending.
+    pub(super) name: String,
+    /// The calls, in their order, each as JSON with all that it leaves out.
+    pub(super) calls: Vec<Draft>,
+    answers: PathBuf,
+}
+
+/// A call that is complete but for the state, which the answer before it may give.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    /// `first.json`, or `passage.jsonl:3`.
+    pub(super) place: String,
+    fields: Map<String, Value>,
+    says_state: bool,
+}
+
+impl Case {
+    /// Reads `NAME.json`, a case, or `NAME.jsonl`, a passage of a case a line.
+    ///
+    /// # Errors
+    /// Where it cannot be read; file, line and column of what is wrong.
+    pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(file)
+            .with_context(|| format!("{}: it cannot be read", file.display()))?;
+        let shown = file.display().to_string();
+        let ending = file.extension().and_then(|ending| ending.to_str());
+        let calls = match ending {
+            Some("json") => vec![Draft::read(&text, shown, &base())?],
+            Some("jsonl") => passage::read(&text, &shown)?,
+            Some(_) | None => {
+                bail!("{shown}: a case is NAME.json, a passage of several is NAME.jsonl")
+            }
+        };
+        let name = file.file_stem().map(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        Ok(Self { answers: file.with_file_name(format!("{name}{ANSWERS}")), name, calls })
+    }
+
+    /// Every case of a folder, in the order of their names.
+    ///
+    /// # Errors
+    /// As for [`Self::read`]; no case at all; an answer without its case.
+    pub(super) fn read_all(folder: &Path) -> anyhow::Result<Vec<Self>> {
+        let entries = fs::read_dir(folder).with_context(|| {
+            format!("{}: it cannot be read; cases are files in it", folder.display())
+        })?;
+        let mut files = Vec::new();
+        for entry in entries {
+            files.push(entry?.path());
+        }
+        files.sort();
+        let named = |file: &&PathBuf, ending: &str| {
+            file.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ending))
+        };
+        let is_case = |file: &&PathBuf| {
+            let is_other = named(file, ANSWERS) || named(file, super::bench::KEPT);
+            !is_other && (named(file, ".json") || named(file, ".jsonl"))
+        };
+        let cases = files
+            .iter()
+            .filter(is_case)
+            .map(|file| Self::read(file))
+            .collect::<Result<Vec<_>, _>>()?;
+        if cases.is_empty() {
+            bail!(
+                "{}: no case is in it; write one, as in {{\"call\": \"render\"}}",
+                folder.display()
+            );
+        }
+        let is_left = |file: &&PathBuf| {
+            named(file, ANSWERS) && !cases.iter().any(|case| case.answers == **file)
+        };
+        if let Some(left) = files.iter().find(is_left) {
+            bail!("{}: its case is gone; delete it", left.display());
+        }
+        Ok(cases)
+    }
+
+    /// The answers that are kept, one for each call; nothing where none are kept.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub(super) fn kept(&self) -> anyhow::Result<Option<Vec<Value>>> {
+        let shown = self.answers.display();
+        if !self.answers.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&self.answers).with_context(|| format!("{shown}"))?;
+        let kept: Value =
+            serde_json::from_str(&text).with_context(|| format!("{shown}: it is no JSON"))?;
+        let several = self.calls.len() != 1;
+        Ok(Some(match kept.as_array() {
+            Some(answers) if several => answers.clone(),
+            Some(_) | None => vec![kept],
+        }))
+    }
+
+    /// Keeps these answers, one for each call. Answers whether that changed anything.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub(super) fn keep(&self, answers: Vec<Value>) -> anyhow::Result<bool> {
+        let answer = match <[Value; 1]>::try_from(answers) {
+            Ok([answer]) => answer,
+            Err(answers) => Value::Array(answers),
+        };
+        let text = format!("{answer:#}\n");
+        let before = fs::read_to_string(&self.answers).ok();
+        if before.as_deref() == Some(text.as_str()) {
+            return Ok(false);
+        }
+        fs::write(&self.answers, text)
+            .with_context(|| format!("{}: it cannot be written", self.answers.display()))?;
+        Ok(true)
+    }
+}
+
+impl Draft {
+    /// Reads a call, and takes what it leaves out from the one before. A field of `at`, `pod` or `of` is taken or left as a whole.
+    ///
+    /// # Errors
+    /// What is wrong, with the place.
+    pub(super) fn read(
+        text: &str,
+        place: String,
+        before: &Map<String, Value>,
+    ) -> anyhow::Result<Self> {
+        let said: Value = serde_json::from_str(text).with_context(|| place.clone())?;
+        let Value::Object(said) = said else {
+            bail!("{place}: a case is an object, as in {{\"call\": \"render\"}}");
+        };
+        let says_state = said.get("at").is_some_and(|at| at.get("state").is_some());
+        let mut fields = before.clone();
+        for (key, value) in said {
+            match (fields.get_mut(&key), value) {
+                (Some(Value::Object(below)), Value::Object(over)) => below.extend(over),
+                (_, value) => {
+                    fields.insert(key, value);
+                }
+            }
+        }
+        let draft = Self { place, fields, says_state };
+        draft.call("")?;
+        Ok(draft)
+    }
+
+    /// What the next line of a passage is laid over.
+    pub(super) const fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    /// The call, with this state where the case says nothing of it.
+    ///
+    /// # Errors
+    /// What is wrong, with the place.
+    pub(super) fn call(&self, state: &str) -> anyhow::Result<Call> {
+        let mut fields = self.fields.clone();
+        let needed: &[&str] = match fields.get("call").and_then(Value::as_str) {
+            Some("render") => &["at"],
+            Some("judge") => &["at", "pod"],
+            Some("validate") => &["of"],
+            Some(_) | None => {
+                bail!(
+                    "{}: `call` must be \"render\", \"judge\" or \"validate\", as in {{\"call\": \"render\"}}",
+                    self.place
+                )
+            }
+        };
+        let is_field = |key: &str| key == "call" || base().contains_key(key);
+        if let Some(unknown) = fields.keys().find(|key| !is_field(key)) {
+            bail!(
+                "{}: `{unknown}` is no field of a case: it has `call`, `at`, `pod`, `of`",
+                self.place
+            );
+        }
+        fields.retain(|key, _| key == "call" || needed.contains(&key.as_str()));
+        if !self.says_state
+            && let Some(Value::Object(at)) = fields.get_mut("at")
+        {
+            at.insert("state".to_owned(), Value::from(state));
+        }
+        serde_json::from_value(Value::Object(fields)).with_context(|| {
+            format!("{}: what is not as the contract has it (wit/policy.wit)", self.place)
+        })
+    }
+}
+
+/// The answer as it is shown and kept: without what is absent, and with the template as the object that it is.
+pub(super) fn readable(said: &Said) -> Value {
+    let mut answer = said.answer.clone();
+    if let Some(template) = answer.pointer_mut("/pod/template")
+        && let Some(object) = template.as_str().and_then(|text| serde_json::from_str(text).ok())
+    {
+        *template = object;
+    }
+    if let Value::Object(variants) = &mut answer {
+        for fields in variants.values_mut().filter_map(Value::as_object_mut) {
+            fields.retain(|_, value| !value.is_null());
+        }
+    }
+    answer
+}
+
+/// The state that an answer gives, if it gives one.
+pub(super) fn state_of(answer: &Value) -> Option<&str> {
+    answer.as_object()?.values().find_map(|fields| fields.get("state")?.as_str())
+}
+
+/// What the first call of a file is laid over.
+pub(super) fn base() -> Map<String, Value> {
+    match sample() {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
+    }
+}
