@@ -23,6 +23,7 @@ mod fleet;
 mod guards;
 mod handmade;
 mod install;
+mod last_member;
 mod late_writes;
 mod lifecycle;
 mod live_member;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         ranges::TESTS,
         anchoring::TESTS,
         departure::TESTS,
+        last_member::TESTS,
         settings::TESTS,
         renewal::TESTS,
         claims::TESTS,

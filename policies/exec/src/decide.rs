@@ -1,11 +1,12 @@
 //! What `exec` answers.
 
 use crate::config::{Config, OnScaleUp, Proof, Work};
+use crate::peers;
 use crate::script::{self, DRAINED, MESSAGE_PATH};
-use tidegate_policy::serde_json::{self, Value};
 use tidegate_policy::{
-    ContainerKind, ContainerState, DrainPod, Ending, Holder, Peer, Pod, PodTemplate, Rendering,
-    Situation, Traffic, Verdict, ongoing, unfinished, unknown_cause,
+    ContainerKind, ContainerState, DrainPod, Ending, Pod, PodTemplate, Proposal, Rendering,
+    Situation, StatefulSet, Verdict, check_discard, check_mounts, ongoing, unfinished,
+    unknown_cause,
 };
 
 /// The set's own pod with the work in one container, once enough members that stay are ready.
@@ -14,24 +15,21 @@ pub(crate) fn render(at: &Situation) -> Rendering {
         Ok(config) => config,
         Err(reason) => return Rendering::Refuse(reason),
     };
-    if config.ready_peers > at.replicas {
-        return Rendering::Refuse(format!(
-            "`readyPeers` is {}, but the set keeps only {} members: scale it up, or lower `readyPeers` in annotation \
-             tidegate.dev/policy-config (to 0 where no member takes the data)",
-            config.ready_peers, at.replicas
-        ));
-    }
-    let ready = at.peers.iter().filter(|peer| can_receive(peer)).count();
-    if ready < usize::try_from(config.ready_peers).unwrap_or(usize::MAX) {
-        return Rendering::wait(format!(
-            "{ready} of the {} members that must be ready to take the data are",
-            config.ready_peers
-        ));
-    }
+    let obstacle = peers::obstacle(at, &config);
+    // What is wrong with the config is told whoever stays.
     match pod(at, config) {
-        Ok(pod) => Rendering::Pod(pod),
+        Ok(pod) => obstacle.unwrap_or(Rendering::Pod(pod)),
         Err(reason) => Rendering::Refuse(reason),
     }
+}
+
+/// What is wrong with a config, or with what it asks of the set.
+pub(crate) fn validate(of: &Proposal) -> Result<(), String> {
+    let set = StatefulSet::parse(&of.set)?;
+    let config = Config::parse(&of.config)?;
+    let claims: Vec<String> = set.claim_templates().into_iter().map(str::to_owned).collect();
+    let (template, _) = own_pod(set, &config)?;
+    mounted(&template, claims.iter().map(String::as_str), &config)
 }
 
 /// Believes the termination message, or the exit code where the config says that it is enough.
@@ -66,17 +64,10 @@ pub(crate) fn judge(at: &Situation, pod: &DrainPod) -> Verdict {
 }
 
 fn pod(at: &Situation, config: Config) -> Result<Pod, String> {
-    let mut template = PodTemplate::of_set(at)?;
-    let worker = match config.container {
-        Some(name) => name,
-        None => {
-            let only = template.only_container();
-            only.map_err(|several| format!("{several}; name one in `container`"))?.to_owned()
-        }
-    };
-    let mut kept: Vec<&str> = config.keep_containers.iter().map(String::as_str).collect();
-    kept.push(&worker);
-    template.keep_containers(&kept)?;
+    let set = StatefulSet::parse(&at.set)?;
+    let peers = staying_peers(at, &set);
+    let (mut template, worker) = own_pod(set, &config)?;
+    mounted(&template, at.claims.iter().map(|claim| claim.template.as_str()), &config)?;
     let mut container = template.container(&worker)?;
     if let Some(image) = &config.image {
         container.set_image(image);
@@ -92,34 +83,46 @@ fn pod(at: &Situation, config: Config) -> Result<Pod, String> {
     container.set_args(config.args);
     container.set_env("TIDEGATE_SET", &at.set_name);
     container.set_env("TIDEGATE_ORDINAL", &at.ordinal.to_string());
-    container.set_env("TIDEGATE_PEERS", &staying_peers(at));
+    container.set_env("TIDEGATE_PEERS", &peers);
     for (name, value) in &config.env {
         container.set_env(name, value);
     }
     template.set_restart_policy("Never");
-    if let Some(claim) = template.unmounted_claims(at, &config.discard).first() {
-        return Err(format!(
-            "no container that is kept mounts the claim template `{claim}`: name one that does in `keepContainers`, or, if it \
-             holds nothing worth moving, name `{claim}` in `discard`"
-        ));
-    }
-    Ok(Pod {
-        template: template.into_json(),
-        traffic: Traffic::None,
-        discard: config.discard,
-        state: None,
-    })
+    Ok(Pod::new(template, config.discard))
 }
 
-fn can_receive(peer: &Peer) -> bool {
-    peer.stays && peer.holder == Holder::Member && peer.ready && !peer.terminating
+/// The set's own pod with the containers that the config keeps, and the name of the one that does the work.
+fn own_pod(set: StatefulSet, config: &Config) -> Result<(PodTemplate, String), String> {
+    check_discard(&config.discard, &set.claim_templates())?;
+    let mut template = set.into_pod_template()?;
+    let worker = match &config.container {
+        Some(name) => name.clone(),
+        None => {
+            let only = template.only_container();
+            only.map_err(|several| format!("{several}; name one in `container`"))?.to_owned()
+        }
+    };
+    let mut kept: Vec<&str> = config.keep_containers.iter().map(String::as_str).collect();
+    kept.push(&worker);
+    template
+        .keep_containers(&kept)
+        .map_err(|wrong| format!("`container` and `keepContainers`: {wrong}"))?;
+    Ok((template, worker))
+}
+
+fn mounted<'a>(
+    template: &PodTemplate,
+    claims: impl IntoIterator<Item = &'a str>,
+    config: &Config,
+) -> Result<(), String> {
+    check_mounts(template, claims, &config.discard)
+        .map_err(|lost| format!("{lost}; `keepContainers` keeps further containers"))
 }
 
 /// The names of the members that stay, in the order of their ordinals, as they resolve in the namespace: `web-0.web web-1.web`.
 /// Whether one is ready plays no part, so that every attempt is told the same.
-fn staying_peers(at: &Situation) -> String {
-    let set: Value = serde_json::from_str(&at.set).unwrap_or_default();
-    let service = set["spec"]["serviceName"].as_str().unwrap_or(&at.set_name);
+fn staying_peers(at: &Situation, set: &StatefulSet) -> String {
+    let service = set.service_name().unwrap_or(&at.set_name);
     let mut names = String::new();
     for peer in at.peers.iter().filter(|peer| peer.stays) {
         for part in [" ", &peer.name, ".", service] {
@@ -144,8 +147,8 @@ fn says_drained(pod: &DrainPod) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_policy::serde_json::json;
-    use tidegate_policy::testing;
+    use tidegate_policy::serde_json::{self, Value, json};
+    use tidegate_policy::{Traffic, testing};
 
     const SCRIPT: &str = r#"{"script": "move-all"}"#;
 
@@ -241,9 +244,12 @@ mod tests {
 
     #[test]
     fn a_claim_that_is_not_mounted_is_never_given_up_unasked() {
-        let mut at = orphan(SCRIPT);
+        let mut set = testing::set("web", 2);
+        set["spec"]["volumeClaimTemplates"] =
+            json!([{"metadata": {"name": "data"}}, {"metadata": {"name": "cache"}}]);
+        let mut at = Situation { set: set.to_string(), ..orphan(SCRIPT) };
         at.claims.push(testing::claim("web", "cache", 2));
-        assert!(refusal(&at).contains("`cache`"), "{}", refusal(&at));
+        assert!(refusal(&at).contains("claim template `cache`"), "{}", refusal(&at));
         at.config = r#"{"script": "move-all", "discard": ["cache"]}"#.to_owned();
         assert_eq!(rendered(&at).1.discard, ["cache"]);
     }
@@ -251,21 +257,20 @@ mod tests {
     #[test]
     fn it_waits_for_members_that_can_take_the_data() {
         let mut at = orphan(r#"{"script": "move-all", "readyPeers": 2}"#);
-        at.peers[1].terminating = true;
-        let expected = "1 of the 2 members that must be ready to take the data are";
-        assert_eq!(render(&at), Rendering::wait(expected));
-        at.peers[1].terminating = false;
         assert!(matches!(render(&at), Rendering::Pod(_)));
-        at.replicas = 1;
-        assert!(refusal(&at).contains("`readyPeers` is 2"), "{}", refusal(&at));
+        at.peers[1].ready = false;
+        assert!(matches!(render(&at), Rendering::Wait(_)));
     }
 
     #[test]
-    fn with_nobody_left_the_owner_must_say_that_nobody_is_needed() {
-        let mut at = Situation { config: SCRIPT.to_owned(), ..testing::situation("web", 0, 0) };
-        assert!(refusal(&at).contains("to 0 where no member takes the data"), "{}", refusal(&at));
-        at.config = r#"{"script": "back-up", "readyPeers": 0}"#.to_owned();
-        assert!(matches!(render(&at), Rendering::Pod(_)));
+    fn alone_it_runs_with_nobody_among_its_peers() {
+        let at = Situation {
+            config: r#"{"script": "back-up", "whenAlone": "run"}"#.to_owned(),
+            ..testing::situation("web", 0, 0)
+        };
+        let (template, _) = rendered(&at);
+        let env = &template["spec"]["containers"][0]["env"];
+        assert_eq!(env[3], json!({"name": "TIDEGATE_PEERS", "value": ""}));
     }
 
     #[test]
@@ -318,5 +323,48 @@ mod tests {
             refusal(&at)
         );
         assert!(matches!(judge(&at, &testing::ended_by_itself("web", DRAINED)), Verdict::Wait(_)));
+    }
+
+    /// Every config is put to both, with a set whose pod has two containers and whose claims are all there.
+    #[test]
+    fn what_is_wrong_with_a_config_is_said_at_once_and_refused_later() {
+        let mut set = testing::set("web", 2);
+        let spec = &mut set["spec"];
+        spec["volumeClaimTemplates"] =
+            json!([{"metadata": {"name": "data"}}, {"metadata": {"name": "cache"}}]);
+        let index = json!({
+            "name": "index", "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+        });
+        let containers = spec["template"]["spec"]["containers"].as_array_mut();
+        containers.expect("it is a list").push(index);
+        let mut at = Situation { set: set.to_string(), ..testing::situation("web", 2, 2) };
+        at.claims.push(testing::claim("web", "cache", 2));
+        for (keys, named) in [
+            (r#""container": "web", "keepContainers": ["index"]"#, None),
+            (r#""container": "web", "discard": ["cache"]"#, None),
+            (r#""container": "web", "discard": ["cache", "data"], "readyPeers": "all""#, None),
+            ("", Some("name one in `container`")),
+            (r#""container": "wbe""#, Some("no container `wbe`")),
+            (r#""container": "web", "keepContainers": ["indx"]"#, Some("no container `indx`")),
+            (r#""container": "web""#, Some("claim template `cache`")),
+            (r#""container": "index", "discard": ["cache"]"#, Some("claim template `data`")),
+            (r#""container": "web", "discard": ["cahce"]"#, Some("`discard` names `cahce`")),
+            (r#""container": "web", "discard": "cache""#, Some("`discard` must be")),
+            (r#""contaner": "web""#, Some("no key `contaner`")),
+        ] {
+            let comma = if keys.is_empty() { "" } else { ", " };
+            at.config = format!(r#"{{"script": "move-all"{comma}{keys}}}"#);
+            let proposal = Proposal { set: at.set.clone(), ..testing::proposal("web", &at.config) };
+            match (validate(&proposal), named) {
+                (Ok(()), None) => assert!(matches!(render(&at), Rendering::Pod(_)), "{keys}"),
+                (Err(wrong), Some(named)) => {
+                    assert!(wrong.contains(named), "{wrong} does not name {named}");
+                    assert_eq!(refusal(&at), wrong);
+                    let alone = Situation { replicas: 0, peers: Vec::new(), ..at.clone() };
+                    assert_eq!(refusal(&alone), wrong);
+                }
+                (answer, expected) => panic!("{keys}: {answer:?}, expected {expected:?}"),
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What `pod-template` renders.
 
-use tidegate_policy::serde_json::{self, Value};
-use tidegate_policy::{Pod, PodTemplate, Rendering, Situation, Traffic, unknown_cause};
+use tidegate_policy::{
+    CONFIG_ANNOTATION, ConfigKeys, Pod, PodTemplate, Proposal, Rendering, Situation, StatefulSet,
+    check_discard, check_mounts, unknown_cause,
+};
 
 /// The annotations that hold a template as JSON. Where a set bears both, the first counts.
 const ANNOTATIONS: [&str; 2] = [
@@ -9,77 +11,55 @@ const ANNOTATIONS: [&str; 2] = [
     "statefulsets.kubernetes.io/drainer-pod-template",
 ];
 
-/// The annotation whose text is this policy's config.
-const CONFIG: &str = "tidegate.dev/policy-config";
-
 /// The template of the annotation, with the restart policy `OnFailure` where it gives none, as the predecessor had it.
 pub(crate) fn render(at: &Situation) -> Rendering {
-    match unknown_cause(at).map_or_else(|| pod(at), Err) {
-        Ok(pod) => Rendering::Pod(pod),
-        Err(reason) => Rendering::Refuse(reason),
-    }
+    let pod = || {
+        let set = StatefulSet::parse(&at.set)?;
+        pod(&set, &at.config, at.claims.iter().map(|claim| claim.template.as_str()))
+    };
+    unknown_cause(at).map_or_else(pod, Err).map_or_else(Rendering::Refuse, Rendering::Pod)
 }
 
-fn pod(at: &Situation) -> Result<Pod, String> {
-    let discard = discard(&at.config)?;
-    let (annotation, text) = annotated(&at.set)?;
-    let mut template = PodTemplate::parse(&text).map_err(|error| {
+/// What is wrong with the annotation or the config.
+pub(crate) fn validate(of: &Proposal) -> Result<(), String> {
+    let set = StatefulSet::parse(&of.set)?;
+    pod(&set, &of.config, set.claim_templates()).map(|_| ())
+}
+
+fn pod<'a>(
+    set: &StatefulSet,
+    config: &str,
+    claims: impl IntoIterator<Item = &'a str>,
+) -> Result<Pod, String> {
+    let discard = ConfigKeys::read(config, |keys| keys.texts("discard"))?.unwrap_or_default();
+    check_discard(&discard, &set.claim_templates())
+        .map_err(|wrong| format!("annotation {CONFIG_ANNOTATION}: {wrong}"))?;
+    let (annotation, text) = annotated(set)?;
+    let mut template = PodTemplate::parse(text).map_err(|error| {
         format!("annotation {annotation}: {error}; it must hold a PodTemplateSpec as JSON")
     })?;
-    if let Some(claim) = template.unmounted_claims(at, &discard).first() {
-        return Err(format!(
-            "annotation {annotation}: no container mounts the claim template `{claim}`; add a volumeMount of that name, or, if \
-             it holds nothing worth moving, set annotation {CONFIG} to {{\"discard\":[\"{claim}\"]}}"
-        ));
-    }
+    check_mounts(&template, claims, &discard).map_err(|lost| {
+        format!("annotation {annotation}: {lost} of annotation {CONFIG_ANNOTATION}")
+    })?;
     if template.restart_policy().is_none() {
         template.set_restart_policy("OnFailure");
     }
-    Ok(Pod { template: template.into_json(), traffic: Traffic::None, discard, state: None })
+    Ok(Pod::new(template, discard))
 }
 
 /// The annotation that is there, by its key and its text.
-fn annotated(set: &str) -> Result<(&'static str, String), String> {
-    let set: Value = serde_json::from_str(set)
-        .map_err(|error| format!("the StatefulSet that the host showed is no JSON: {error}"))?;
-    let annotations = &set["metadata"]["annotations"];
-    ANNOTATIONS
-        .into_iter()
-        .find_map(|key| annotations[key].as_str().map(|text| (key, text.to_owned())))
-        .ok_or_else(|| {
-            format!(
-                "the set has no annotation {}: put a PodTemplateSpec there as JSON",
-                ANNOTATIONS[0]
-            )
-        })
-}
-
-/// The claim templates that the set's owner gives up: the config is empty or `{"discard": [NAME, ...]}`.
-fn discard(config: &str) -> Result<Vec<String>, String> {
-    if config.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let wrong = || {
-        format!("annotation {CONFIG}: `pod-template` takes {{\"discard\": [NAME, ...]}} or nothing")
-    };
-    let config: Value =
-        serde_json::from_str(config).map_err(|error| format!("{}; {error}", wrong()))?;
-    let config = config.as_object().ok_or_else(wrong)?;
-    if let Some(key) = config.keys().find(|key| *key != "discard") {
-        return Err(format!("{}; it does not know the key `{key}`", wrong()));
-    }
-    let names =
-        config.get("discard").map_or(Some(&[][..]), |list| list.as_array().map(Vec::as_slice));
-    let names: Option<Vec<String>> =
-        names.ok_or_else(wrong)?.iter().map(|name| name.as_str().map(str::to_owned)).collect();
-    names.ok_or_else(wrong)
+fn annotated(set: &StatefulSet) -> Result<(&'static str, &str), String> {
+    let found = ANNOTATIONS.into_iter().find_map(|key| Some((key, set.annotation(key)?)));
+    found.ok_or_else(|| {
+        format!("the set has no annotation {}: put a PodTemplateSpec there as JSON", ANNOTATIONS[0])
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_policy::serde_json::json;
-    use tidegate_policy::{Verdict, testing};
+    use tidegate_policy::serde_json::{self, Value, json};
+    use tidegate_policy::{Traffic, Verdict, testing};
 
     /// The template of the predecessor's own README.
     const TEMPLATE: &str = r#"{
@@ -140,29 +120,49 @@ mod tests {
 
     #[test]
     fn a_claim_that_is_not_mounted_is_never_given_up_unasked() {
-        let mut at = annotated_with(json!({ ANNOTATIONS[0]: TEMPLATE }));
+        let mut set = testing::set("datastore", 2);
+        set["metadata"]["annotations"][ANNOTATIONS[0]] = json!(TEMPLATE);
+        set["spec"]["volumeClaimTemplates"] =
+            json!([{"metadata": {"name": "data"}}, {"metadata": {"name": "cache"}}]);
+        let mut at = Situation { set: set.to_string(), ..testing::situation("datastore", 2, 2) };
         at.claims.push(testing::claim("datastore", "cache", 2));
         let reason = refusal(&at);
         assert!(reason.contains(ANNOTATIONS[0]) && reason.contains("`cache`"), "{reason}");
-        assert!(reason.contains(r#"{"discard":["cache"]}"#), "{reason}");
         at.config = r#"{"discard":["cache"]}"#.to_owned();
         assert_eq!(rendered(&at).1.discard, ["cache"]);
     }
 
+    /// Each is put to both answers.
     #[test]
-    fn what_is_wrong_is_named() {
+    fn what_is_wrong_is_said_at_once_and_refused_later() {
         for (annotations, config, named) in [
-            (json!({}), "", ANNOTATIONS[0]),
-            (json!({ ANNOTATIONS[0]: "{" }), "", "line 1 column 1"),
-            (json!({ ANNOTATIONS[1]: "[]" }), "", "must be a JSON object"),
-            (json!({ ANNOTATIONS[0]: "{\"spec\":{}}" }), "", "names no container"),
-            (json!({ ANNOTATIONS[0]: TEMPLATE }), "[1]", CONFIG),
-            (json!({ ANNOTATIONS[0]: TEMPLATE }), r#"{"discard":"data"}"#, CONFIG),
-            (json!({ ANNOTATIONS[0]: TEMPLATE }), r#"{"drop":[]}"#, "`drop`"),
+            (json!({ ANNOTATIONS[0]: TEMPLATE }), "", None),
+            (json!({ ANNOTATIONS[0]: TEMPLATE }), r#"{"discard":["data"]}"#, None),
+            (json!({}), "", Some(ANNOTATIONS[0])),
+            (json!({ ANNOTATIONS[0]: "{" }), "", Some("line 1 column 1")),
+            (json!({ ANNOTATIONS[1]: "[]" }), "", Some("must be a JSON object")),
+            (json!({ ANNOTATIONS[0]: "{\"spec\":{}}" }), "", Some("names no container")),
+            (json!({ ANNOTATIONS[0]: TEMPLATE.replace("data\"", "dtaa\"") }), "", Some("`data`")),
+            (json!({ ANNOTATIONS[0]: TEMPLATE }), "[1]", Some(CONFIG_ANNOTATION)),
+            (
+                json!({ ANNOTATIONS[0]: TEMPLATE }),
+                r#"{"discard":"data"}"#,
+                Some("`discard` must be"),
+            ),
+            (json!({ ANNOTATIONS[0]: TEMPLATE }), r#"{"discard":["dtaa"]}"#, Some("names `dtaa`")),
+            (json!({ ANNOTATIONS[0]: TEMPLATE }), r#"{"drop":[]}"#, Some("`drop`")),
         ] {
             let at = Situation { config: config.to_owned(), ..annotated_with(annotations) };
-            let reason = refusal(&at);
-            assert!(reason.contains(named), "{reason} does not name {named}");
+            let proposal =
+                Proposal { set: at.set.clone(), ..testing::proposal("datastore", config) };
+            match (validate(&proposal), named) {
+                (Ok(()), None) => assert!(matches!(render(&at), Rendering::Pod(_)), "{config}"),
+                (Err(wrong), Some(named)) => {
+                    assert!(wrong.contains(named), "{wrong} does not name {named}");
+                    assert_eq!(refusal(&at), wrong);
+                }
+                (answer, expected) => panic!("{config}: {answer:?}, expected {expected:?}"),
+            }
         }
     }
 

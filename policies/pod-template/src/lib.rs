@@ -3,13 +3,17 @@
 
 mod decide;
 
-use tidegate_policy::{Policy, Rendering, Situation};
+use tidegate_policy::{Policy, Proposal, Rendering, Situation};
 
 struct FromAnnotation;
 
 impl Policy for FromAnnotation {
     fn render(at: &Situation) -> Rendering {
         decide::render(at)
+    }
+
+    fn validate(of: &Proposal) -> Result<(), String> {
+        decide::validate(of)
     }
 }
 

@@ -2,20 +2,27 @@
 
 use crate::{JudgeWait, Pod, PodTemplate, RenderWait, Rendering, Retry, Traffic, Verdict};
 
+impl Pod {
+    /// A pod that is never Ready and gives up the claims of the templates in `discard`; the state is left as it is.
+    pub fn new(template: PodTemplate, discard: Vec<String>) -> Self {
+        Self { template: template.into_json(), traffic: Traffic::None, discard, state: None }
+    }
+}
+
 impl Rendering {
     /// Create this pod: never Ready, nothing discarded, the state left as it is.
     pub fn create(template: PodTemplate) -> Self {
-        Self::Pod(Pod {
-            template: template.into_json(),
-            traffic: Traffic::None,
-            discard: Vec::new(),
-            state: None,
-        })
+        Self::Pod(Pod::new(template, Vec::new()))
     }
 
     /// Not yet. The host asks again when something changes that the policy is shown.
     pub fn wait(reason: impl Into<String>) -> Self {
         Self::Wait(RenderWait { reason: reason.into(), ask_again: None })
+    }
+
+    /// Not yet. The host asks again after `after_ms` milliseconds even where nothing has changed by then.
+    pub fn wait_for(reason: impl Into<String>, after_ms: u64) -> Self {
+        Self::Wait(RenderWait { reason: reason.into(), ask_again: Some(after_ms) })
     }
 
     /// Leave the claims and the name alone; all is well.

@@ -28,11 +28,15 @@
 mod answers;
 #[doc(hidden)]
 pub mod bindings;
+mod claims;
+mod config;
 mod container;
 mod ending;
 #[doc(hidden)]
 pub mod glue;
 pub mod log;
+mod peer;
+mod set;
 mod template;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -46,9 +50,12 @@ pub use bindings::tidegate::policy::types::{
     Cause, Claim, Condition, Container, ContainerKind, ContainerState, DrainPod, Ending, Exit,
     Holder, Peer, Phase, Situation,
 };
+pub use claims::{check_discard, check_mounts};
+pub use config::{CONFIG_ANNOTATION, ConfigKeys};
 pub use container::ContainerTemplate;
 pub use ending::{back_off_ms, by_ending, not_ended, ongoing, unfinished, unknown_cause};
 pub use serde_json;
+pub use set::StatefulSet;
 pub use template::PodTemplate;
 
 /// A drain policy. The same arguments must give the same answer: every call is made on a fresh instance.

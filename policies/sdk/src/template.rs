@@ -1,6 +1,6 @@
 //! A pod template as JSON, which keeps the fields that this crate does not know.
 
-use crate::{ContainerTemplate, Situation};
+use crate::{ContainerTemplate, Situation, StatefulSet};
 use serde_json::{Map, Value, json};
 
 /// The two lists of containers in a pod's spec.
@@ -24,12 +24,7 @@ impl PodTemplate {
     /// # Errors
     /// A sentence for a person where the set cannot be read.
     pub fn of_set(at: &Situation) -> Result<Self, String> {
-        let mut set: Value = serde_json::from_str(&at.set)
-            .map_err(|error| format!("the StatefulSet that the host showed is no JSON: {error}"))?;
-        let template = set.get_mut("spec").and_then(|spec| spec.get_mut("template"));
-        let template =
-            template.ok_or("the StatefulSet that the host showed has no spec.template")?;
-        Self::from_value(template.take())
+        StatefulSet::parse(&at.set)?.into_pod_template()
     }
 
     /// Reads the text of a PodTemplateSpec.
@@ -146,16 +141,6 @@ impl PodTemplate {
             .any(|uses| names(uses).any(|name| name == volume))
     }
 
-    /// The templates of this orphan's claims that no container mounts and `discarded` does not name, in the order of the
-    /// claims. The host refuses a pod that leaves any.
-    pub fn unmounted_claims<'a>(&self, at: &'a Situation, discarded: &[String]) -> Vec<&'a str> {
-        at.claims
-            .iter()
-            .map(|claim| claim.template.as_str())
-            .filter(|claim| !self.mounts(claim) && !discarded.iter().any(|one| one == claim))
-            .collect()
-    }
-
     /// The restart policy, where the template gives one.
     pub fn restart_policy(&self) -> Option<&str> {
         self.spec.get("restartPolicy").and_then(Value::as_str)
@@ -246,7 +231,8 @@ fn set_pair(metadata: &mut Map<String, Value>, map: &str, key: &str, value: &str
     pairs[key] = Value::from(value);
 }
 
-fn quoted(names: &[&str]) -> String {
+/// The names in backquotes, with commas between them.
+pub(crate) fn quoted(names: &[&str]) -> String {
     let mut text = String::new();
     for (place, name) in names.iter().enumerate() {
         text += if place == 0 { "`" } else { ", `" };
@@ -259,7 +245,6 @@ fn quoted(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
 
     const TEMPLATE: &str = r#"{
         "later": true,
@@ -338,14 +323,6 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_nobody_mounts_are_found() {
-        let mut at = testing::situation("web", 2, 2);
-        at.claims =
-            ["data", "raw", "cache", "logs"].map(|one| testing::claim("web", one, 2)).into();
-        assert_eq!(template().unmounted_claims(&at, &["logs".to_owned()]), ["cache"]);
-    }
-
-    #[test]
     fn what_is_wrong_with_a_template_is_named() {
         for (text, named) in [
             ("", "EOF while parsing"),
@@ -359,20 +336,6 @@ mod tests {
             (r#"{"spec": {"initContainers": [1]}}"#, "`spec.initContainers[0]`"),
         ] {
             let wrong = PodTemplate::parse(text).expect_err(text);
-            assert!(wrong.contains(named), "{wrong} does not name {named}");
-        }
-    }
-
-    #[test]
-    fn the_sets_own_template_is_read_from_the_situation() {
-        let mut at = testing::situation("web", 2, 2);
-        let own = PodTemplate::of_set(&at).expect("the set has one");
-        assert_eq!((own.main_containers(), own.restart_policy()), (vec!["web"], Some("Always")));
-        for (set, named) in
-            [("{", "no JSON"), ("[]", "no spec.template"), ("{}", "no spec.template")]
-        {
-            at.set = set.to_owned();
-            let wrong = PodTemplate::of_set(&at).expect_err(set);
             assert!(wrong.contains(named), "{wrong} does not name {named}");
         }
     }

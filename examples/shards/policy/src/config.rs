@@ -1,6 +1,6 @@
 //! The text of the set's annotation `tidegate.dev/policy-config`.
 
-use tidegate_policy::serde_json::{self, Value};
+use tidegate_policy::ConfigKeys;
 
 /// How the drain goes.
 #[derive(Debug, Default, PartialEq)]
@@ -8,7 +8,7 @@ pub(crate) struct Config {
     /// What happens when the set is scaled up while its member drains.
     pub(crate) on_scale_up: OnScaleUp,
     /// How many milliseconds the drain rests after each file, to leave the receivers room for their clients.
-    pub(crate) pause_ms: u64,
+    pub(crate) pause_ms: u32,
 }
 
 /// What happens when the set is scaled up while its member drains.
@@ -24,27 +24,13 @@ pub(crate) enum OnScaleUp {
 impl Config {
     /// Reads `{"onScaleUp": "wait" | "cancel", "pauseMs": N}`. Every key may be missing, and so may the whole text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut config = Self::default();
-        if text.trim().is_empty() {
-            return Ok(config);
-        }
-        let Ok(Value::Object(keys)) = serde_json::from_str(text) else {
-            return Err("tidegate.dev/policy-config is not a JSON object".to_owned());
-        };
-        for (key, value) in &keys {
-            match (key.as_str(), value.as_str(), value.as_u64()) {
-                ("onScaleUp", Some("wait"), _) => config.on_scale_up = OnScaleUp::Wait,
-                ("onScaleUp", Some("cancel"), _) => config.on_scale_up = OnScaleUp::Cancel,
-                ("pauseMs", _, Some(pause_ms)) => config.pause_ms = pause_ms,
-                (key, _, _) => {
-                    return Err(format!(
-                        "tidegate.dev/policy-config: `{key}` is unknown or has another value than it may have; \
-                         there are onScaleUp (\"wait\" or \"cancel\") and pauseMs (a number)"
-                    ));
-                }
-            }
-        }
-        Ok(config)
+        let choices = [("wait", OnScaleUp::Wait), ("cancel", OnScaleUp::Cancel)];
+        ConfigKeys::read(text, |keys| {
+            Ok(Self {
+                on_scale_up: keys.choice("onScaleUp", &choices)?.unwrap_or_default(),
+                pause_ms: keys.count("pauseMs")?.unwrap_or_default(),
+            })
+        })
     }
 }
 

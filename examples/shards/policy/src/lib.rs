@@ -11,8 +11,8 @@ use config::{Config, OnScaleUp};
 use message::Total;
 use tidegate_policy::serde_json::{Map, Value};
 use tidegate_policy::{
-    Container, ContainerKind, ContainerState, DrainPod, Ending, Holder, Peer, PodTemplate, Policy,
-    Rendering, Situation, Verdict, unfinished, unknown_cause,
+    Container, ContainerKind, ContainerState, DrainPod, Ending, Peer, PodTemplate, Policy,
+    Proposal, Rendering, Situation, Verdict, unfinished, unknown_cause,
 };
 
 /// The container of the set's pod that runs the store; the drain runs in it too.
@@ -61,6 +61,10 @@ impl Policy for Shards {
             Ending::CutShort(by) => unfinished(at, pod, &format!("the drain was cut short: {by}")),
         }
     }
+
+    fn validate(of: &Proposal) -> Result<(), String> {
+        Config::parse(&of.config).map(|_| ())
+    }
 }
 
 tidegate_policy::export!(Shards);
@@ -77,7 +81,7 @@ fn receivers(at: &Situation) -> Result<String, String> {
     let mut receivers = Vec::new();
     for peer in staying {
         match peer.ips.first() {
-            Some(ip) if peer.ready && !peer.terminating && peer.holder == Holder::Member => {
+            Some(ip) if peer.can_receive() => {
                 receivers.push(format!("{}={}", peer.name, address(ip)));
             }
             Some(_) | None => return Err(format!("{} is not ready to take files", peer.name)),

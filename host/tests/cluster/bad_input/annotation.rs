@@ -83,7 +83,7 @@ fn config_not_understood(site: &Site<'_>) -> Result<()> {
         ("[]", "must be a JSON object"),
         (r#"{"scrip": "true"}"#, "neither `command` nor `script`"),
         (r#"{"script": "true", "imag": "b"}"#, "`imag`"),
-        (r#"{"script": "true"}"#, "lower `readyPeers`"),
+        (r#"{"script": "true", "discard": ["cache"]}"#, "`discard` names `cache`"),
     ] {
         orphan.told_of(CONFIG, value, "PolicyRefuses", &[mend])?;
     }
