@@ -4,6 +4,8 @@
 
 #[path = "policy/components.rs"]
 mod components;
+#[path = "policy/javascript.rs"]
+mod javascript;
 #[path = "policy/released.rs"]
 mod released;
 #[path = "policy/situations.rs"]

@@ -11,6 +11,7 @@ use crate::trial::{Test, test};
 pub(crate) const TESTS: &[Test] = &[
     test("examples::datastore_as_its_readme_says", datastore),
     test("examples::shards_as_its_readme_says", shards),
+    test("examples::spool_as_its_readme_says", spool),
 ];
 
 /// The predecessor's own example, with its annotation and template: only the images are others.
@@ -22,6 +23,11 @@ fn datastore(site: &Site<'_>) -> Result<()> {
 fn shards(site: &Site<'_>) -> Result<()> {
     policies::build(&["shards"])?;
     replay(site, "shards")
+}
+
+/// A store with a policy in JavaScript, which its author builds with npm.
+fn spool(site: &Site<'_>) -> Result<()> {
+    replay(site, "spool")
 }
 
 fn replay(site: &Site<'_>, name: &str) -> Result<()> {

@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn every_example_can_be_read() {
         let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples"));
-        for name in ["datastore", "shards"] {
+        for name in ["datastore", "shards", "spool"] {
             let text = fs::read_to_string(examples.join(name).join("README.md")).unwrap();
             assert!(steps(&text).unwrap().len() > 5, "{name}");
         }

@@ -1,6 +1,7 @@
 //! Builds the policies of this workspace as components, checks them, and keeps `deploy/library` in step with them.
 
 mod compile;
+mod javascript;
 mod library;
 
 use anyhow::{Context, Result, bail};
@@ -8,6 +9,8 @@ use sha2::{Digest, Sha256};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
+
+pub use javascript::build_javascript;
 
 /// The most bytes that a policy of this workspace may have as a component. A ConfigMap that holds one uncompressed can still be
 /// applied by `kubectl apply`, which copies the whole object into an annotation of at most 256 KiB.
