@@ -243,8 +243,9 @@ mod tests {
 
     #[test]
     fn what_the_reader_says_comes_before_a_key_that_is_left_over() {
-        let missing =
-            |keys: &mut ConfigKeys| keys.text("script")?.ok_or("give a `script`".to_owned());
+        let missing = |keys: &mut ConfigKeys| {
+            keys.text("script")?.ok_or_else(|| "give a `script`".to_owned())
+        };
         assert_eq!(wrong(r#"{"scrip": "a"}"#, missing), "give a `script`");
     }
 }
