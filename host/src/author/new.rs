@@ -23,15 +23,19 @@ const RUST: [File; 5] = [
 ];
 
 /// The SDK that this program was built beside: what an author gets is what the library's policies are made with.
-const SDK: [File; 10] = [
+const SDK: [File; 14] = [
     ("sdk/wit/policy.wit", CONTRACT),
     ("sdk/src/lib.rs", include_str!("../../../policies/sdk/src/lib.rs")),
     ("sdk/src/answers.rs", include_str!("../../../policies/sdk/src/answers.rs")),
     ("sdk/src/bindings.rs", include_str!("../../../policies/sdk/src/bindings.rs")),
+    ("sdk/src/claims.rs", include_str!("../../../policies/sdk/src/claims.rs")),
+    ("sdk/src/config.rs", include_str!("../../../policies/sdk/src/config.rs")),
     ("sdk/src/container.rs", include_str!("../../../policies/sdk/src/container.rs")),
     ("sdk/src/ending.rs", include_str!("../../../policies/sdk/src/ending.rs")),
     ("sdk/src/glue.rs", include_str!("../../../policies/sdk/src/glue.rs")),
     ("sdk/src/log.rs", include_str!("../../../policies/sdk/src/log.rs")),
+    ("sdk/src/peer.rs", include_str!("../../../policies/sdk/src/peer.rs")),
+    ("sdk/src/set.rs", include_str!("../../../policies/sdk/src/set.rs")),
     ("sdk/src/template.rs", include_str!("../../../policies/sdk/src/template.rs")),
     ("sdk/src/testing.rs", include_str!("../../../policies/sdk/src/testing.rs")),
 ];

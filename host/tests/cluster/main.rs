@@ -9,6 +9,7 @@ mod altered;
 mod anchoring;
 mod api;
 mod audit;
+mod author;
 mod bad_input;
 mod claims;
 #[allow(dead_code, reason = "the tests of the engine need all of it, these here a part")]
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         node_lost::TESTS,
         live_member::TESTS,
         writes::TESTS,
+        author::TESTS,
         examples::TESTS,
         ranges::TESTS,
         anchoring::TESTS,

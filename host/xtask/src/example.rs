@@ -1,6 +1,6 @@
 //! Replays what the README of an example says: its blocks of code that are marked `expect`, as a user would type them.
 //!
-//! A line that begins with `$ ` is a command for the shell, run at the root of the repository. The lines below it, if there are any,
+//! A line that begins with `$ ` is a command for the shell, run at the root of the repository or in the folder given. The lines below it, if there are any,
 //! are its whole output; the command is repeated until it prints just that. A command without output must succeed.
 
 use std::ffi::OsString;
@@ -27,22 +27,47 @@ struct Step {
     output: Vec<String>,
 }
 
+/// A page to be replayed.
+pub struct Page<'a> {
+    /// The page.
+    pub file: &'a Path,
+    /// What its blocks are marked with.
+    pub marks: &'a [&'a str],
+    /// Where its commands are run.
+    pub folder: &'a Path,
+    /// The cluster that its commands see.
+    pub kubeconfig: &'a Path,
+    /// Programs that its commands find by their names.
+    pub programs: &'a [&'a Path],
+}
+
 /// Replays `examples/NAME` on the cluster of `kubeconfig`, with the `kubectl` given.
 ///
 /// When it succeeds every command printed what the README says. Fails with the first that did not, and what it printed last.
 pub fn replay(name: &str, kubeconfig: &Path, kubectl: &Path) -> Result<()> {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let readme = root.join("examples").join(name).join("README.md");
-    let text =
-        fs::read_to_string(&readme).with_context(|| format!("reading {}", readme.display()))?;
-    let steps = steps(&text).with_context(|| format!("in {}", readme.display()))?;
-    ensure!(!steps.is_empty(), "{} has no block marked `expect`", readme.display());
-    let path = path_with(kubectl)?;
-    for step in steps {
-        say(format_args!("$ {}", step.command));
-        during(&step.command, || replay_step(&step, &root, kubeconfig, &path))?;
+    let file = root.join("examples").join(name).join("README.md");
+    let programs = &[kubectl];
+    Page { file: &file, marks: &["expect"], folder: &root, kubeconfig, programs }.replay()
+}
+
+impl Page<'_> {
+    /// Runs every command of the page.
+    ///
+    /// # Errors
+    /// The first command that did not print what the page says, and what it printed last.
+    pub fn replay(&self) -> Result<()> {
+        let shown = self.file.display();
+        let text = fs::read_to_string(self.file).with_context(|| format!("reading {shown}"))?;
+        let steps = steps(&text, self.marks).with_context(|| format!("in {shown}"))?;
+        ensure!(!steps.is_empty(), "{shown} has no block marked {:?}", self.marks);
+        let path = path_with(self.programs)?;
+        for step in steps {
+            say(format_args!("$ {}", step.command));
+            during(&step.command, || replay_step(&step, self.folder, self.kubeconfig, &path))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn replay_step(step: &Step, root: &Path, kubeconfig: &Path, path: &OsString) -> Result<()> {
@@ -69,22 +94,22 @@ fn replay_step(step: &Step, root: &Path, kubeconfig: &Path, path: &OsString) -> 
     }
 }
 
-/// The search path with the folder of `kubectl` first.
-fn path_with(kubectl: &Path) -> Result<OsString> {
-    let folder =
-        kubectl.parent().with_context(|| format!("{} has no folder", kubectl.display()))?;
+/// The search path with the folders of these programs first.
+fn path_with(programs: &[&Path]) -> Result<OsString> {
     let before = env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&before));
-    env::join_paths(folders).context("the search path cannot be joined")
+    let first = programs.iter().filter_map(|program| program.parent().map(Path::to_owned));
+    env::join_paths(first.chain(env::split_paths(&before)))
+        .context("the search path cannot be joined")
 }
 
-fn steps(text: &str) -> Result<Vec<Step>> {
+fn steps(text: &str, marks: &[&str]) -> Result<Vec<Step>> {
+    let begins = |line: &str| line.strip_prefix("```").is_some_and(|mark| marks.contains(&mark));
     let mut steps: Vec<Step> = Vec::new();
     let mut inside = false;
     let mut first = true;
     for line in text.lines() {
         match (inside, line) {
-            (false, "```expect") => (inside, first) = (true, true),
+            (false, line) if begins(line) => (inside, first) = (true, true),
             (true, "```") => inside = false,
             (false, _) => {}
             (true, line) => match (line.strip_prefix("$ "), steps.last_mut()) {
@@ -111,8 +136,8 @@ mod tests {
             command: command.to_owned(),
             output: output.iter().map(|line| (*line).to_owned()).collect(),
         };
-        assert_eq!(steps(text).unwrap(), [step("a b", &["1", "2"]), step("c", &[])]);
-        assert!(steps("```expect\n1\n```").is_err());
+        assert_eq!(steps(text, &["expect"]).unwrap(), [step("a b", &["1", "2"]), step("c", &[])]);
+        assert!(steps("```expect\n1\n```", &["expect"]).is_err());
     }
 
     #[test]
@@ -120,7 +145,7 @@ mod tests {
         let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples"));
         for name in ["datastore", "shards", "spool"] {
             let text = fs::read_to_string(examples.join(name).join("README.md")).unwrap();
-            assert!(steps(&text).unwrap().len() > 5, "{name}");
+            assert!(steps(&text, &["expect"]).unwrap().len() > 5, "{name}");
         }
     }
 
