@@ -48,9 +48,11 @@ pub enum Answer {
     Fault {
         /// What happened and how to mend it.
         what: String,
-        /// When to try again.
-        ask_again_at: TimeMs,
+        /// When to try again; none where the host looks again by itself once it may help.
+        ask_again_at: Option<TimeMs>,
     },
+    /// The policy is being fetched or compiled: the host looks again when that has ended.
+    Loading(String),
     /// The policy that rendered this drain pod cannot be had any more.
     ModuleGone(String),
 }

@@ -189,8 +189,13 @@ const fn step(action: Action, change: Change) -> Step {
     Step { action, change: Some(change) }
 }
 
-fn fault(what: &str, ask_again_at: TimeMs) -> Outlook {
-    Outlook::waits_until(Reason::PolicyFault { what: what.to_owned() }, Some(ask_again_at))
+fn fault(what: &str, ask_again_at: Option<TimeMs>) -> Outlook {
+    Outlook::waits_until(Reason::PolicyFault { what: what.to_owned() }, ask_again_at)
+}
+
+/// The policy will be asked when it is there; that is no fault of anybody.
+fn loading(what: &str) -> Reason {
+    Reason::PolicyWaits { reason: what.to_owned(), percent: None }
 }
 
 fn misplaced() -> Reason {

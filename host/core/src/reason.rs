@@ -154,6 +154,20 @@ pub enum Reason {
         /// What happened and how to mend it.
         what: String,
     },
+    /// The policy that the set names is not taken into use.
+    PolicyNotTaken {
+        /// What stands against it and how to mend it.
+        what: String,
+        /// The digest of the policy that stays in use; none where no drain begins.
+        in_use: Option<String>,
+    },
+    /// The policy that the set names does not take the set's config.
+    ConfigInvalid {
+        /// What is wrong with it, in the policy's words.
+        what: String,
+        /// The digest of the policy that stays in use; none where no drain begins.
+        in_use: Option<String>,
+    },
     /// What the policy rendered is not a pod that the host may create.
     TemplateRejected {
         /// The field.
@@ -233,6 +247,8 @@ impl Reason {
             Self::PolicyRefuses { .. } => "PolicyRefuses",
             Self::PolicyFails { .. } => "PolicyFails",
             Self::PolicyFault { .. } => "PolicyFault",
+            Self::PolicyNotTaken { .. } => "PolicyNotTaken",
+            Self::ConfigInvalid { .. } => "ConfigInvalid",
             Self::TemplateRejected { .. } => "TemplateRejected",
             Self::NotProven { .. } => "NotProven",
             Self::InUseAtTheEnd { .. } => "InUseAtTheEnd",
@@ -305,6 +321,8 @@ impl Reason {
             | Self::PolicyRefuses { .. }
             | Self::PolicyFails { .. }
             | Self::PolicyFault { .. }
+            | Self::PolicyNotTaken { .. }
+            | Self::ConfigInvalid { .. }
             | Self::TemplateRejected { .. }
             | Self::NotProven { .. }
             | Self::InUseAtTheEnd { .. }
@@ -437,6 +455,22 @@ impl fmt::Display for Reason {
                 "the policy stopped the drain: {reason}; everything is kept; `tidegate retry` tries again"
             ),
             Self::PolicyFault { what } => write!(f, "{what}"),
+            Self::PolicyNotTaken { what, in_use: None } => write!(
+                f,
+                "the policy is not taken into use, and no drain of the set begins: {what}; a drain that runs goes on with the policy that it began with"
+            ),
+            Self::ConfigInvalid { what, in_use: None } => write!(
+                f,
+                "annotation tidegate.dev/policy-config is not taken, and no drain of the set begins: {what}; a drain that runs goes on with the config that it began with"
+            ),
+            Self::ConfigInvalid { what, in_use: Some(digest) } => write!(
+                f,
+                "annotation tidegate.dev/policy-config is not taken by what the policy's ConfigMap holds, and sha256:{digest}, which was there before, stays in use: {what}"
+            ),
+            Self::PolicyNotTaken { what, in_use: Some(digest) } => write!(
+                f,
+                "the policy is not taken into use, and sha256:{digest}, which was there before, stays: {what}"
+            ),
             Self::TemplateRejected { field, mend } => {
                 write!(
                     f,

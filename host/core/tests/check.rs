@@ -380,7 +380,10 @@ const VERDICT: &[Breach] = &[
         t.answer = Some(Answer::Fail(String::new()));
     }),
     ("the policy faults", |t| {
-        t.answer = Some(Answer::Fault { what: String::new(), ask_again_at: world::NOW });
+        t.answer = Some(Answer::Fault { what: String::new(), ask_again_at: Some(world::NOW) });
+    }),
+    ("the policy is being loaded", |t| {
+        t.answer = Some(Answer::Loading(String::new()));
     }),
     ("the module is gone", |t| {
         t.answer = Some(Answer::ModuleGone(String::new()));

@@ -59,7 +59,9 @@ pub fn odd(odd: Odd, now: TimeMs) -> Answer {
         Odd::Retry => Answer::Retry { reason: why(), after_ms: 0, state: String::new() },
         Odd::Cancel => Answer::Cancel(why()),
         Odd::Fail => Answer::Fail(why()),
-        Odd::Fault => Answer::Fault { what: why(), ask_again_at: now.after_ms(FAULT_PAUSE_MS) },
+        Odd::Fault => {
+            Answer::Fault { what: why(), ask_again_at: Some(now.after_ms(FAULT_PAUSE_MS)) }
+        }
         Odd::Gone => Answer::ModuleGone(why()),
     }
 }

@@ -343,6 +343,8 @@ fn passes(reason: &Reason) -> bool {
         | Reason::PolicyKeeps { .. }
         | Reason::PolicyRefuses { .. }
         | Reason::PolicyFails { .. }
+        | Reason::PolicyNotTaken { .. }
+        | Reason::ConfigInvalid { .. }
         | Reason::TemplateRejected { .. }
         | Reason::NotProven { .. }
         | Reason::InUseAtTheEnd { .. }

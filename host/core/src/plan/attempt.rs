@@ -9,7 +9,7 @@ use crate::{
     settings::Settings,
 };
 
-use super::{Outlook, Pass, fault, misplaced, step};
+use super::{Outlook, Pass, fault, loading, misplaced, step};
 
 impl Pass<'_> {
     pub(super) fn draining(&self, drain: &Drain, answer: Option<&Answer>) -> Outlook {
@@ -62,6 +62,9 @@ impl Pass<'_> {
             }
             Answer::ModuleGone(what) => self.end_attempt(drain, what, 0, None),
             Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+            Answer::Loading(what) => Outlook::waits(
+                safety::no_pod_delete(self.seat, drain).unwrap_or_else(|| loading(what)),
+            ),
             Answer::Pod(_) | Answer::Keep(_) | Answer::Refuse(_) | Answer::Rejected { .. } => {
                 Outlook::waits(misplaced())
             }

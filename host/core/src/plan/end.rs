@@ -8,7 +8,7 @@ use crate::{
     seen::Stewardship,
 };
 
-use super::{Outlook, Pass, fault, misplaced, step};
+use super::{Outlook, Pass, fault, loading, misplaced, step};
 
 impl Pass<'_> {
     pub(super) fn sealed(&self, drain: &Drain, answer: Option<&Answer>) -> Outlook {
@@ -45,6 +45,7 @@ impl Pass<'_> {
     fn withdrawn(&self, drain: &Drain, answer: &Answer, reason: Reason) -> Outlook {
         match answer {
             Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+            Answer::Loading(what) => Outlook::waits(loading(what)),
             Answer::Complete(_) => Outlook::waits(reason),
             Answer::Wait { reason: why, .. }
             | Answer::Retry { reason: why, .. }
@@ -120,8 +121,9 @@ impl Pass<'_> {
 fn cannot_go_back(answer: &Answer, reason: Reason, now: TimeMs) -> Outlook {
     match answer {
         Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
-        // Nothing watches where policies come from, and somebody may put this one back.
-        Answer::ModuleGone(what) => fault(what, now.after_ms(RECHECK_MS)),
+        // The host hears of it when somebody puts the policy back; a name that is held while its claims go is worth a look besides.
+        Answer::ModuleGone(what) => fault(what, Some(now.after_ms(RECHECK_MS))),
+        Answer::Loading(what) => Outlook::waits(loading(what)),
         Answer::Wait { reason, percent, ask_again_at, state: _ } => {
             let told = Reason::PolicyWaits { reason: reason.clone(), percent: *percent };
             Outlook::waits_until(told, *ask_again_at)

@@ -2,7 +2,7 @@
 
 use crate::{Action, Answer, Change, PodBody, Reason, Record};
 
-use super::{Outlook, Pass, fault, misplaced, step};
+use super::{Outlook, Pass, fault, loading, misplaced, step};
 
 impl Pass<'_> {
     pub(super) fn ripe(&self, answer: Option<&Answer>) -> Outlook {
@@ -25,6 +25,7 @@ impl Pass<'_> {
                 mend: mend.clone(),
             }),
             Answer::Fault { what, ask_again_at } => fault(what, *ask_again_at),
+            Answer::Loading(what) => Outlook::waits(loading(what)),
             Answer::ModuleGone(what) => Outlook::waits(Reason::PolicyFault { what: what.clone() }),
             Answer::Retry { .. } | Answer::Complete(_) | Answer::Cancel(_) | Answer::Fail(_) => {
                 Outlook::waits(misplaced())

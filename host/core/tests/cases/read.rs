@@ -396,7 +396,8 @@ fn answer(seat: &Seat, kind: &Word, rest: &[Word]) -> Result<Answer, String> {
         "rejected" => {
             Answer::Rejected { field: text("field").transpose()?.unwrap_or_default(), mend: reason }
         }
-        "fault" => Answer::Fault { what: reason, ask_again_at: at("again")?.unwrap_or_default() },
+        "fault" => Answer::Fault { what: reason, ask_again_at: at("again")? },
+        "loading" => Answer::Loading(reason),
         "module-gone" => Answer::ModuleGone(reason),
         _ => return kind.unknown("answer"),
     })

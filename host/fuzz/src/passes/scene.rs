@@ -174,10 +174,11 @@ impl Scene {
             "cancel" => Answer::Cancel(text()),
             "fail" => Answer::Fail(text()),
             "rejected" => Answer::Rejected { field: text(), mend: text() },
+            "loading" => Answer::Loading(text()),
             "module-gone" => Answer::ModuleGone(text()),
             _ => Answer::Fault {
                 what: "it trapped".to_owned(),
-                ask_again_at: self.now.after_ms(1_000),
+                ask_again_at: Some(self.now.after_ms(1_000)),
             },
         }
     }
