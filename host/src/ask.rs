@@ -15,7 +15,7 @@ use crate::{
     marks::{Containers, Marks},
     modules::{Found, Unavailable},
     observe::marks_of,
-    policy::{Fault, Log, LogLevel, Module, Pinning, PolicyRef, translate, wit},
+    policy::{Fault, Log, Module, Pinning, PolicyRef, translate, wit},
 };
 
 /// What is answered where nobody was asked.
@@ -39,7 +39,7 @@ pub async fn ask(
             Question::Render(_) => asked.render().await,
             Question::Judge(_) => asked.judge().await,
         };
-        if !matches!(answer, Answer::Fault { .. }) {
+        if !matches!(answer, Answer::Fault { .. } | Answer::Loading(_)) {
             host.memory.answered(&sight.seen.set.uid, ordinal);
         }
         answers.insert(ordinal, answer);
@@ -47,16 +47,28 @@ pub async fn ask(
     answers
 }
 
-/// Fetches and compiles what will be asked, so that nothing but microseconds of asking lies between a reading and the writes that are decided
-/// on it. What goes wrong here is told when the policy is asked.
-pub async fn fetch(host: &Host, seen: &Seen) {
-    let Stewardship::Ours(settings) = &seen.set.stewardship else {
-        return;
-    };
-    let found = host.modules.find(&host.cluster, &seen.set.namespace, &settings.policy).await;
-    if let Err(Unavailable::Gone(what) | Unavailable::Fault(what)) = found {
-        tracing::debug!(namespace = seen.set.namespace, set = seen.set.name, "{what}");
-    }
+/// Whether some policy that would be asked is still being fetched. Nothing but microseconds of asking is to lie between a reading and the writes that are
+/// decided on it, and the set is looked at again when the policy is there.
+pub fn awaits_policies(
+    host: &Host,
+    seen: &Seen,
+    drains: &[(String, Marks)],
+    questions: &[Question],
+) -> bool {
+    let is_loading = |why: Unavailable| matches!(why, Unavailable::Loading(_));
+    questions.iter().any(|question| match (question, &seen.set.stewardship) {
+        (Question::Render(_), Stewardship::Ours(settings)) => {
+            host.modules.in_use(&seen.set, settings).err().is_some_and(is_loading)
+        }
+        (Question::Render(_), Stewardship::NotOurs | Stewardship::Unreadable { .. }) => false,
+        (Question::Judge(ordinal), _) => {
+            let name = seen.set.member(*ordinal);
+            let drain = drains.iter().find(|(pod, _)| *pod == name);
+            drain.is_some_and(|(pod, marks)| {
+                host.modules.of_drain(&seen.set, pod, marks).err().is_some_and(is_loading)
+            })
+        }
+    })
 }
 
 struct Asked<'a> {
@@ -73,10 +85,11 @@ impl Asked<'_> {
         let Stewardship::Ours(settings) = &set.stewardship else {
             return self.fault("the set names no policy".to_owned());
         };
-        let found = self.host.modules.find(&self.host.cluster, &set.namespace, &settings.policy);
-        let found = match found.await {
+        let found = match self.host.modules.in_use(set, settings) {
             Ok(found) => found,
-            Err(Unavailable::Gone(what) | Unavailable::Fault(what)) => return self.fault(what),
+            Err(Unavailable::Gone(what) | Unavailable::Fault(what)) => return unavailable(what),
+            Err(Unavailable::Refused(why)) => return Answer::Refuse(why),
+            Err(Unavailable::Loading(what)) => return Answer::Loading(what),
         };
         let module = &found.module;
         let attempt = self.seat.next_attempt(set);
@@ -118,7 +131,7 @@ impl Asked<'_> {
         }
     }
 
-    /// A reference without a digest names whatever its ConfigMap holds, and no watch tells when that changes: such a policy is asked each time.
+    /// A reference without a digest names whatever its ConfigMap holds, so that the same settings may mean another policy: such a one is asked each time.
     fn kept(&self, settings: &Settings, reason: String) -> Answer {
         if PolicyRef::parse(&settings.policy, Pinning::Required).is_ok() {
             self.host.memory.keeps(&self.sight.seen.set, self.ordinal, settings, &reason);
@@ -200,11 +213,11 @@ impl Asked<'_> {
             Ok(marks) => marks,
             Err(why) => return self.fault(why),
         };
-        let found = self.host.modules.find_again(&self.host.cluster, &set.namespace, &marks);
-        let module = match found.await {
+        let module = match self.host.modules.of_drain(set, &set.member(self.ordinal), &marks) {
             Ok(module) => module,
             Err(Unavailable::Gone(what)) => return Answer::ModuleGone(what),
-            Err(Unavailable::Fault(what)) => return self.fault(what),
+            Err(Unavailable::Fault(what) | Unavailable::Refused(what)) => return unavailable(what),
+            Err(Unavailable::Loading(what)) => return Answer::Loading(what),
         };
         let state = self.seat.record_of_drain(drain, &set.uid);
         let state = state.map(|record| record.state.as_str()).unwrap_or_default();
@@ -261,34 +274,18 @@ impl Asked<'_> {
     fn fault(&self, what: String) -> Answer {
         let set_uid = &self.sight.seen.set.uid;
         let ask_again_at = self.host.memory.after_fault(set_uid, self.ordinal, self.now);
-        Answer::Fault { what, ask_again_at }
+        Answer::Fault { what, ask_again_at: Some(ask_again_at) }
     }
 
     fn log(&self, module: &Module, log: &Log) {
         let set = &self.sight.seen.set;
-        let pod = set.member(self.ordinal);
-        let digest = module.digest();
-        for line in &log.lines {
-            let message = &line.message;
-            match line.level {
-                LogLevel::Debug => {
-                    tracing::debug!(namespace = set.namespace, pod, %digest, "policy: {message}")
-                }
-                LogLevel::Info => {
-                    tracing::info!(namespace = set.namespace, pod, %digest, "policy: {message}")
-                }
-                LogLevel::Warn => {
-                    tracing::warn!(namespace = set.namespace, pod, %digest, "policy: {message}")
-                }
-                LogLevel::Error => {
-                    tracing::error!(namespace = set.namespace, pod, %digest, "policy: {message}")
-                }
-            }
-        }
-        if log.dropped > 0 {
-            tracing::warn!(namespace = set.namespace, pod, %digest, dropped = log.dropped, "the policy logged more than is kept");
-        }
+        log.tell(&set.namespace, &set.member(self.ordinal), module.digest());
     }
+}
+
+/// The policy is not there. What it takes for that to change is watched or tried again, and the set is looked at then.
+const fn unavailable(what: String) -> Answer {
+    Answer::Fault { what, ask_again_at: None }
 }
 
 fn asks_of_template(template: &Value) -> BTreeSet<Ask> {

@@ -140,17 +140,12 @@ impl Cluster {
     /// # Errors
     /// Where any of it cannot be read: half a reading is none.
     pub async fn read(&self, namespace: &str, set: &str, order: Order) -> Result<Reading, Error> {
-        let sets: Api<kube::core::DynamicObject> = Api::namespaced_with(
-            self.client(),
-            namespace,
-            &kube::core::ApiResource::erase::<crate::objects::SetObject>(&()),
-        );
         let claims: Api<ClaimObject> = Api::namespaced(self.client(), namespace);
         let pods: Api<PodObject> = Api::namespaced(self.client(), namespace);
         let what = |kind: &str| format!("reading {kind} of {namespace}/{set}");
         let claims = self.within(what("the claims"), every(&claims));
         let pods = self.within(what("the pods"), every(&pods));
-        let set = self.within(what("the set"), sets.get_opt(set));
+        let set = self.set(namespace, set);
         let (set, claims, pods) = match order {
             Order::AtOnce => futures::try_join!(set, claims, pods)?,
             Order::ClaimsFirst => {
@@ -159,9 +154,23 @@ impl Cluster {
                 (set, claims, pods)
             }
         };
-        let set = set.map(serde_json::to_value).transpose();
-        let set = set.map_err(|error| Error::Malformed(error.to_string()))?;
         Ok(Reading { set, claims, pods })
+    }
+
+    /// The set of that name, whole, if there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub async fn set(&self, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+        let sets: Api<kube::core::DynamicObject> = Api::namespaced_with(
+            self.client(),
+            namespace,
+            &kube::core::ApiResource::erase::<crate::objects::SetObject>(&()),
+        );
+        let what = format!("reading the set of {namespace}/{name}");
+        let set = self.within(what, sets.get_opt(name)).await?;
+        let set = set.map(serde_json::to_value).transpose();
+        set.map_err(|error| Error::Malformed(error.to_string()))
     }
 
     /// The ConfigMap of that name, if there is one.

@@ -94,8 +94,21 @@ impl Host {
         };
         let mut seen = observe(&objects, View::Cached)?;
         self.memory.complete(&mut seen, self.acquaintance(set), now);
-        self.memory.forget_gone(self.sets.len(), |uid| self.life_of(uid) != Life::Gone);
+        let lives = |uid: &str| self.life_of(uid) != Life::Gone;
+        self.memory.forget_gone(self.sets.len(), lives);
+        self.modules.forget_gone(self.sets.len(), lives);
         Ok(seen)
+    }
+
+    /// The marks of the set's drain pods, by the pods' names, as the watches show them.
+    #[must_use]
+    pub fn drains_of(&self, seen: &Seen) -> Vec<(String, Marks)> {
+        if seen.seats.values().all(|seat| seat.drain().is_none()) {
+            return Vec::new();
+        }
+        let pods = self.pods.with_prefix(&seen.set.namespace, &format!("{}-", seen.set.name));
+        let marked = pods.iter().filter_map(|pod| Some((pod.name_any(), marks_of(pod).ok()?)));
+        marked.filter(|(_, marks)| marks.set_uid == seen.set.uid).collect()
     }
 
     /// What the API server says of the set at this moment; nothing where the set is gone, or is another one of the same name.

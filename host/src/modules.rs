@@ -1,30 +1,70 @@
 //! From the reference that a set names to a policy that can be asked.
+//!
+//! Policies are read, compiled and checked beside the passes, never within one: a pass asks what is at hand, and is made again when more is. So a policy
+//! that takes the compiler to its limits keeps nobody waiting but the sets that name it.
+//!
+//! Where a set names another policy, that one is read, compared with its digest, compiled, started once and shown the set's config before it takes the
+//! place of the one before. What happens where it is no good rests on what the set's owner asked for:
+//! - With a digest they asked for that very policy. Until it can be had no drain begins: to render with the one before would be to act on a policy that
+//!   the set does not name any more, perhaps because it was wrong.
+//! - Without one they asked for whatever the ConfigMap holds. Where that becomes something bad, the last good one stays in use, as nobody asked for
+//!   another; where the ConfigMap is gone, nothing is.
+//!
+//! Either way a drain that runs goes on with the policy and config in its pod's marks, and the set's events say what is wrong.
+
+mod book;
+mod check;
+mod fetch;
+mod place;
+mod turns;
+mod watching;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use tidegate_core::{Reason, Set, Settings};
+use tokio::sync::mpsc;
 
 use crate::{
     cluster::Cluster,
     marks::Marks,
-    policy::{Digest, LoadError, Module, Pinning, Policies, PolicyRef, source},
+    policy::{Module, Policies, PolicyRef},
+    watch::Key,
 };
 
-/// How many places are remembered that hold what was named there: a place is some 400 bytes at most, and to forget one costs a read.
-const VOUCHED_MAX: usize = 2_000;
+use book::{Against, Book, Check, Errands, Kind, Retry, Standing, Trouble, Use};
+use place::Place;
+use turns::Turns;
+use watching::Watches;
 
-/// The policies, and where they come from.
-pub struct Modules {
+pub use place::Sources;
+
+/// How many sets that are gone are remembered before they are looked for: looking costs a pass over all sets.
+const GONE_MAX: usize = 64;
+
+/// The policies, and where they come from. Clones are the same.
+#[derive(Clone)]
+pub struct Modules(Arc<Inner>);
+
+struct Inner {
     policies: Policies,
-    /// Where a digest was found, by namespace and reference. A digest alone is no proof that the reference is right: another set may have brought
-    /// the policy, and then a mistake would come out when the host starts anew.
-    vouched: Mutex<BTreeSet<(String, String)>>,
-    library: BTreeMap<String, String>,
-    own_namespace: String,
-    pinning: Pinning,
+    sources: Sources,
+    cluster: Cluster,
+    /// Whose policy is loaded.
+    turns: Arc<Turns>,
+    /// Whose config is checked: a check asks a policy, which may take its time.
+    checks: Arc<Turns>,
+    desk: Mutex<Desk>,
+    wake: mpsc::Sender<Key>,
+}
+
+#[derive(Default)]
+struct Desk {
+    book: Book,
+    watches: Watches,
 }
 
 /// Why a policy cannot be asked.
@@ -32,8 +72,12 @@ pub struct Modules {
 pub enum Unavailable {
     /// It is not there: what was named does not exist, or is something else.
     Gone(String),
-    /// It could not be had; trying again may help.
+    /// It could not be had; trying again may help, and is done.
     Fault(String),
+    /// It does not take the set's config.
+    Refused(String),
+    /// It is being fetched or checked; the set is looked at again when that has ended.
+    Loading(String),
 }
 
 /// A policy that can be asked, and where it came from.
@@ -47,144 +91,225 @@ pub struct Found {
 }
 
 impl Modules {
-    /// Policies out of ConfigMaps, with this library of references by name.
+    /// Policies out of ConfigMaps. Each set for which another answer is to be had than before is sent to `wake`, by its namespace and name.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         policies: Policies,
-        library: BTreeMap<String, String>,
-        own_namespace: String,
-        pinning: Pinning,
+        sources: Sources,
+        cluster: Cluster,
+        wake: mpsc::Sender<Key>,
     ) -> Self {
-        Self { policies, vouched: Mutex::new(BTreeSet::new()), library, own_namespace, pinning }
+        let (turns, checks) = (Arc::new(Turns::new()), Arc::new(Turns::new()));
+        let desk = Mutex::default();
+        Self(Arc::new(Inner { policies, sources, cluster, turns, checks, desk, wake }))
     }
 
-    /// The policy that this reference of a set of this namespace names.
+    /// Takes note of what a set names and of its drain pods, by name, and has what is missing fetched and checked. `settings` are none where the set
+    /// names no policy.
+    pub fn attend(&self, set: &Set, settings: Option<&Settings>, drains: &[(String, Marks)]) {
+        let named = settings.and_then(|settings| {
+            let place = self.0.sources.place(&set.namespace, &settings.policy).ok()?;
+            Some((place, settings.fingerprint()))
+        });
+        let drains: BTreeMap<String, Place> = drains
+            .iter()
+            .filter_map(|(pod, marks)| {
+                Some((pod.clone(), self.0.sources.of_marks(&set.namespace, marks).ok()?))
+            })
+            .collect();
+        self.change(|book| ((), book.attend(&set.uid, &key(set), named, drains)));
+    }
+
+    /// The policy that the set is drained by.
     ///
     /// # Errors
-    /// Why it cannot be asked, with the mend.
-    pub async fn find(
-        &self,
-        cluster: &Cluster,
-        namespace: &str,
-        reference: &str,
-    ) -> Result<Found, Unavailable> {
-        let gone = |error: &dyn std::fmt::Display| {
-            Unavailable::Gone(format!("annotation tidegate.dev/policy: {reference:?}: {error}"))
-        };
-        match PolicyRef::parse(reference, self.pinning).map_err(|error| gone(&error))? {
-            PolicyRef::ConfigMap { name, key, digest } => {
-                self.fetch(cluster, namespace, &name, key.as_deref(), digest.as_ref()).await
+    /// Why there is none, with the mend.
+    pub fn in_use(&self, set: &Set, settings: &Settings) -> Result<Found, Unavailable> {
+        let place = self.0.sources.place(&set.namespace, &settings.policy);
+        let place = place.map_err(Unavailable::Gone)?;
+        let fingerprint = settings.fingerprint();
+        let standing = self.change(|book| {
+            let standing = book.standing(&set.uid, &place, fingerprint);
+            match &standing {
+                Standing::Ready(used) if self.0.policies.get(&used.held.digest).is_none() => {
+                    book.fetch_again(&used.named.place)
+                }
+                Standing::Ready(_)
+                | Standing::Refused(_)
+                | Standing::Troubled(_)
+                | Standing::Loading => (standing, Errands::default()),
             }
-            PolicyRef::Library { name } => {
-                let listed = self.library.get(&name).ok_or_else(|| {
-                    let known: Vec<&str> = self.library.keys().map(String::as_str).collect();
-                    gone(&format!("the host's library has no {name:?}, only {}", known.join(", ")))
-                })?;
-                let entry =
-                    PolicyRef::parse(listed, Pinning::Required).map_err(|error| gone(&error))?;
-                let PolicyRef::ConfigMap { name, key, digest } = entry else {
-                    return Err(gone(&"the library's entry names no ConfigMap"));
-                };
-                let namespace = &self.own_namespace;
-                self.fetch(cluster, namespace, &name, key.as_deref(), digest.as_ref()).await
-            }
+        });
+        match standing {
+            Standing::Ready(used) => self.found(&used, &place),
+            Standing::Refused(why) => Err(Unavailable::Refused(why)),
+            Standing::Troubled(trouble) => Err(unavailable(trouble)),
+            Standing::Loading => Err(loading(&place)),
         }
     }
 
-    /// The very module that rendered a drain pod: from memory, or from where it came from, if that still holds the same.
+    /// The very module that rendered a drain pod of the set: from memory, or from where it came from, if that still holds the same.
     ///
     /// # Errors
     /// Why it cannot be asked. [`Unavailable::Gone`] where it is certain that it is not there any more.
-    pub async fn find_again(
-        &self,
-        cluster: &Cluster,
-        namespace: &str,
-        marks: &Marks,
-    ) -> Result<Module, Unavailable> {
-        // The marks are as trustworthy as whoever may write pods of that namespace, who need not be allowed to read others.
-        if marks.policy_namespace != namespace && marks.policy_namespace != self.own_namespace {
-            return Err(Unavailable::Gone(format!(
-                "the drain pod's marks name a ConfigMap of namespace {:?}, where no policy of this set can be",
-                marks.policy_namespace
-            )));
-        }
-        let digest: Digest = marks.digest.parse().map_err(|_| {
-            Unavailable::Gone(format!("the drain pod's mark {:?} is no digest", marks.digest))
-        })?;
-        if let Some(module) = self.policies.get(&digest) {
+    pub fn of_drain(&self, set: &Set, pod: &str, marks: &Marks) -> Result<Module, Unavailable> {
+        let place = self.0.sources.of_marks(&set.namespace, marks).map_err(Unavailable::Gone)?;
+        if let Some(module) = place.digest.and_then(|digest| self.0.policies.get(&digest)) {
             return Ok(module);
         }
-        match PolicyRef::parse(&marks.policy, Pinning::Required) {
-            Ok(PolicyRef::ConfigMap { name, key, .. }) => {
-                let (namespace, key) = (&marks.policy_namespace, key.as_deref());
-                let found = self.fetch(cluster, namespace, &name, key, Some(&digest)).await;
-                Ok(found?.module)
+        let why = loading(&place);
+        match self.change(|book| book.of_drain(&set.uid, &key(set), pod, place)) {
+            Standing::Troubled(trouble) => Err(unavailable(trouble)),
+            Standing::Ready(_) | Standing::Refused(_) | Standing::Loading => Err(why),
+        }
+    }
+
+    /// What stands against the policy that the set names, if anything does.
+    #[must_use]
+    pub fn trouble(&self, set: &Set, settings: &Settings) -> Option<Reason> {
+        if let Err(what) = self.0.sources.place(&set.namespace, &settings.policy) {
+            return Some(Reason::PolicyNotTaken { what, in_use: None });
+        }
+        let (against, in_use) = self.desk().book.trouble(&set.uid)?;
+        let in_use = in_use.map(|digest| digest.to_string());
+        Some(match against {
+            Against::Policy(Trouble { what, .. }) => Reason::PolicyNotTaken { what, in_use },
+            Against::Config(what) => Reason::ConfigInvalid { what, in_use },
+        })
+    }
+
+    /// That a set is gone.
+    pub fn set_gone(&self, uid: &str) {
+        self.change(|book| ((), book.set_gone(uid)));
+    }
+
+    /// That a drain pod of the set with this UID is gone.
+    pub fn pod_gone(&self, set_uid: &str, pod: &str) {
+        self.change(|book| ((), book.pod_gone(set_uid, pod)));
+    }
+
+    /// Forgets the sets whose end was not seen, once they are more than those that live. `living` is their number.
+    pub fn forget_gone(&self, living: usize, lives: impl Fn(&str) -> bool) {
+        let max = living.saturating_mul(2).saturating_add(GONE_MAX);
+        self.change(|book| {
+            let is_full = book.len() > max;
+            ((), if is_full { book.keep_only(lives) } else { Errands::default() })
+        });
+    }
+
+    /// That a watch shows this version of a ConfigMap, or that there is none.
+    fn changed(&self, map: &Key, version: Option<&str>) {
+        self.change(|book| ((), book.changed(map, version)));
+    }
+
+    fn cluster(&self) -> &Cluster {
+        &self.0.cluster
+    }
+
+    fn found(&self, used: &Use, place: &Place) -> Result<Found, Unavailable> {
+        let module = self.0.policies.get(&used.held.digest).ok_or_else(|| loading(place))?;
+        let (namespace, name) = place.map.clone();
+        let key = Some(used.held.key.clone());
+        let reference =
+            PolicyRef::ConfigMap { name, key, digest: Some(used.held.digest) }.to_string();
+        Ok(Found { module, namespace, reference })
+    }
+
+    /// Changes the book, and sees to what follows.
+    fn change<T>(&self, change: impl FnOnce(&mut Book) -> (T, Errands)) -> T {
+        let mut desk = self.desk();
+        let (answer, mut errands) = change(&mut desk.book);
+        for check in std::mem::take(&mut errands.check) {
+            errands.extend(self.check(&mut desk.book, check));
+        }
+        for map in &errands.maps {
+            let is_wanted = desk.book.is_watched(map);
+            if let Some(after_ms) = desk.watches.set(self, map, is_wanted) {
+                errands.retry.extend(desk.book.retries_of(map, after_ms));
             }
-            Ok(PolicyRef::Library { .. }) | Err(_) => Err(Unavailable::Gone(format!(
-                "the drain pod's mark {:?} names no ConfigMap",
-                marks.policy
-            ))),
+        }
+        for digest in &errands.release {
+            self.0.policies.forget(digest);
+        }
+        drop(desk);
+        for ((namespace, set), digest) in &errands.swapped {
+            tracing::info!(namespace, set, %digest, "another policy is in use");
+        }
+        for place in errands.load {
+            tokio::spawn(self.clone().load(place));
+        }
+        for retry in errands.retry {
+            tokio::spawn(self.clone().retry(retry));
+        }
+        if !errands.wake.is_empty() {
+            tokio::spawn(self.clone().wake(errands.wake));
+        }
+        answer
+    }
+
+    /// A policy that does not ask to see the config beforehand takes every config.
+    fn check(&self, book: &mut Book, check: Check) -> Errands {
+        match self.0.policies.get(&check.held.digest) {
+            Some(module) if module.has_validator() => {
+                tokio::spawn(check::check(self.clone(), module, check));
+                Errands::default()
+            }
+            Some(_) => book.checked(&check, Ok(())),
+            None => book.not_checked(&check),
         }
     }
 
-    async fn fetch(
-        &self,
-        cluster: &Cluster,
-        namespace: &str,
-        name: &str,
-        key: Option<&str>,
-        digest: Option<&Digest>,
-    ) -> Result<Found, Unavailable> {
-        let found = |module: Module, key: Option<&str>| Found {
-            reference: reference(name, key, module.digest()),
-            namespace: namespace.to_owned(),
-            module,
+    fn is_wanted(&self, check: &Check) -> bool {
+        self.desk().book.is_running(check)
+    }
+
+    fn checked(&self, check: &Check, taken: Result<(), String>) {
+        self.change(|book| ((), book.checked(check, taken)));
+    }
+
+    async fn load(self, place: Arc<Place>) {
+        let fetched = match self.0.turns.take(&place.map.0).await {
+            Ok(_turn) => fetch::fetch(&self.0.cluster, &self.0.policies, &place).await,
+            Err(full) => fetch::crowded(&place, full),
         };
-        let module = digest.and_then(|digest| self.policies.get(digest));
-        if let Some(module) = module.filter(|it| self.is_vouched(namespace, name, key, it)) {
-            return Ok(found(module, key));
+        if let Err(Trouble { what, .. }) = &fetched.found {
+            tracing::debug!(namespace = place.map.0, "{what}");
         }
-        let map = cluster.config_map(namespace, name).await;
-        let map = map.map_err(|error| Unavailable::Fault(error.to_string()))?.ok_or_else(|| {
-            Unavailable::Gone(format!(
-                "ConfigMap {namespace}/{name}, which holds the policy, is not there: create it, or mend tidegate.dev/policy"
-            ))
-        })?;
-        let (picked, bytes) = pick(map, key)
-            .map_err(|error| Unavailable::Gone(format!("ConfigMap {namespace}/{name}: {error}")))?;
-        let loaded = self.policies.load(digest, bytes).await.map_err(|error| {
-            let what = format!("ConfigMap {namespace}/{name}, entry {picked}: {error}");
-            // A component that breaks a limit of compiling may pass it on a machine that is less busy.
-            let may_pass = error.is_host() || matches!(error, LoadError::CompileLimits(_));
-            if may_pass { Unavailable::Fault(what) } else { Unavailable::Gone(what) }
-        })?;
-        self.vouch(namespace, name, key, &loaded);
-        Ok(found(loaded, Some(&picked)))
+        self.change(|book| ((), book.loaded(&place, fetched.found, fetched.read)));
     }
 
-    fn is_vouched(&self, namespace: &str, name: &str, key: Option<&str>, module: &Module) -> bool {
-        let place = (namespace.to_owned(), reference(name, key, module.digest()));
-        self.vouched.lock().unwrap_or_else(PoisonError::into_inner).contains(&place)
+    async fn retry(self, retry: Retry) {
+        tokio::time::sleep(Duration::from_millis(retry.after_ms)).await;
+        self.change(|book| ((), book.retry(&retry)));
     }
 
-    fn vouch(&self, namespace: &str, name: &str, key: Option<&str>, module: &Module) {
-        let mut vouched = self.vouched.lock().unwrap_or_else(PoisonError::into_inner);
-        if vouched.len() >= VOUCHED_MAX {
-            vouched.clear();
+    async fn wake(self, sets: std::collections::BTreeSet<Key>) {
+        for set in sets {
+            // Nobody listens any more only while the host shuts down.
+            let _ = self.0.wake.send(set).await;
         }
-        vouched.insert((namespace.to_owned(), reference(name, key, module.digest())));
+    }
+
+    /// A thread that panicked while it held the lock left plain data behind.
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn reference(name: &str, key: Option<&str>, digest: Digest) -> String {
-    let (name, key) = (name.to_owned(), key.map(str::to_owned));
-    PolicyRef::ConfigMap { name, key, digest: Some(digest) }.to_string()
+fn key(set: &Set) -> Key {
+    (set.namespace.clone(), set.name.clone())
 }
 
-fn pick(map: ConfigMap, key: Option<&str>) -> Result<(String, Vec<u8>), source::PickError> {
-    let binary = map.binary_data.unwrap_or_default();
-    let binary = binary.into_iter().map(|(key, bytes)| (key, bytes.0)).collect();
-    let text = map.data.unwrap_or_default();
-    let picked = source::pick(&text, &binary, key)?;
-    Ok((picked.key.to_owned(), picked.bytes.to_vec()))
+fn unavailable(trouble: Trouble) -> Unavailable {
+    match trouble.kind {
+        Kind::Absent | Kind::Wrong => Unavailable::Gone(trouble.what),
+        Kind::Costly { .. } | Kind::Passing => Unavailable::Fault(trouble.what),
+    }
+}
+
+fn loading(place: &Place) -> Unavailable {
+    let (namespace, name) = &place.map;
+    Unavailable::Loading(format!(
+        "ConfigMap {namespace}/{name} is being read and its policy checked"
+    ))
 }

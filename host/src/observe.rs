@@ -12,7 +12,7 @@ use tidegate_core::{
     seen::{
         Anchorage, Binding, Cascade, Deletion, Enrolment, Life, Member, Stewardship, WhenScaled,
     },
-    settings::{self, PodManagement},
+    settings::{self, PodManagement, Settings},
 };
 
 use crate::{
@@ -82,8 +82,6 @@ pub fn set(object: &SetObject) -> Result<Set, Error> {
     };
     let spec = &object.spec;
     let retention = spec.persistent_volume_claim_retention_policy.as_ref();
-    let parallel = spec.pod_management_policy.as_deref() == Some("Parallel");
-    let management = if parallel { PodManagement::Parallel } else { PodManagement::OrderedReady };
     let number = |value: i64, field: &str| {
         u32::try_from(value)
             .map_err(|_| Error::Malformed(format!("{namespace}/{name}: {field} is {value}")))
@@ -109,7 +107,7 @@ pub fn set(object: &SetObject) -> Result<Set, Error> {
         cascade: cascade(meta),
         held: meta.finalizers.iter().flatten().any(|it| it == marks::HOLD),
         life: if meta.deletion_timestamp.is_some() { Life::Terminating } else { Life::Lives },
-        stewardship: stewardship(meta, management),
+        stewardship: stewardship(object),
         namespace,
         name,
         uid,
@@ -195,8 +193,10 @@ fn cascade(meta: &ObjectMeta) -> Cascade {
     }
 }
 
-fn stewardship(meta: &ObjectMeta, management: PodManagement) -> Stewardship {
-    match &meta.annotations {
+fn stewardship(set: &SetObject) -> Stewardship {
+    let parallel = set.spec.pod_management_policy.as_deref() == Some("Parallel");
+    let management = if parallel { PodManagement::Parallel } else { PodManagement::OrderedReady };
+    match &set.metadata.annotations {
         Some(annotations) => settings::parse(annotations, management),
         None => Stewardship::NotOurs,
     }
@@ -259,6 +259,15 @@ fn holder(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Holder {
     match drain(pod, set, ordinal, seat) {
         Ok(drain) => Holder::Drain(Box::new(drain)),
         Err(why) => Holder::Foreign { why },
+    }
+}
+
+/// What a set's annotations ask for, where it is ours.
+#[must_use]
+pub fn settings_of(set: &SetObject) -> Option<Settings> {
+    match stewardship(set) {
+        Stewardship::Ours(settings) => Some(settings),
+        Stewardship::NotOurs | Stewardship::Unreadable { .. } => None,
     }
 }
 

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use kube::Resource;
 use tidegate_core::{
-    Ordinal, Plan, Question, Seat, Seen, Step, TimeMs, check::check, plan::plan, questions,
+    Ordinal, Plan, Report, Seat, Seen, Settings, Step, TimeMs, check::check, plan::plan, questions,
+    seen::Stewardship,
 };
 
 use crate::{
@@ -36,15 +37,19 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
     let now = clock::now();
     tracing::trace!(namespace = set.metadata.namespace, set = set.metadata.name, "a pass begins");
     let glance = host.glance(&set, now)?;
-    let idle = plan(&glance, &ask::NO_ANSWERS, now);
+    let drains = host.drains_of(&glance);
+    host.modules.attend(&glance.set, settings(&glance), &drains);
+    let mut idle = plan(&glance, &ask::NO_ANSWERS, now);
     let asked = questions(&glance, now);
     if idle.is_idle() && asked.is_empty() {
+        report_policy(&host, &glance, &mut idle);
         host.reporter.waits(&host.memory, &glance, &idle);
         host.memory.went_through(&glance.set.uid);
         return Ok(next(&idle, now));
     }
-    if asked.iter().any(|question| matches!(question, Question::Render(_))) {
-        ask::fetch(&host, &glance).await;
+    let has_steps = idle.on_set.is_some() || !idle.steps.is_empty();
+    if !has_steps && ask::awaits_policies(&host, &glance, &drains, &asked) {
+        return Ok(next(&idle, now));
     }
     // A seal is all that a claim's deletion can follow.
     let is_sealed = |seat: &Seat| seat.drain().is_some_and(|drain| drain.sealed);
@@ -88,7 +93,8 @@ async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<
         return Ok(None);
     };
     let answers = ask::ask(host, &sight, &questions(&sight.seen, now), now).await;
-    let plan = plan(&sight.seen, &answers, now);
+    let mut plan = plan(&sight.seen, &answers, now);
+    report_policy(host, &sight.seen, &mut plan);
     check(&sight.seen, &answers, &plan)?;
     if plan.look_closer && order == Order::AtOnce {
         return Box::pin(pass(host, subject, Order::ClaimsFirst)).await;
@@ -101,6 +107,19 @@ async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<
     // What was written may have made the next step possible, and the watch may be slow to tell. A dry run wrote nothing.
     let goes_on = !plan.is_idle() && host.cluster.effect() == Effect::Real;
     Ok(Some(if goes_on { Next::requeue(Duration::ZERO) } else { next(&plan, now) }))
+}
+
+/// That a policy is not taken into use is told when the set names it, whether anything is to be drained by then or not.
+fn report_policy(host: &Host, seen: &Seen, plan: &mut Plan) {
+    let reason = settings(seen).and_then(|settings| host.modules.trouble(&seen.set, settings));
+    plan.reports.extend(reason.map(|reason| Report { ordinal: None, reason }));
+}
+
+fn settings(seen: &Seen) -> Option<&Settings> {
+    match &seen.set.stewardship {
+        Stewardship::Ours(settings) => Some(settings),
+        Stewardship::NotOurs | Stewardship::Unreadable { .. } => None,
+    }
 }
 
 /// When to look again after a failed pass: soon where only the facts had changed, later with every other failure in a row.

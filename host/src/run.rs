@@ -28,7 +28,7 @@ use crate::{
     lease::{self, Keeper, Tenure, Terms},
     marks,
     memory::Memory,
-    modules::Modules,
+    modules::{Modules, Sources},
     objects::{ClaimObject, PodObject, SetObject},
     policy::{Compiler, Pinning, Policies, Recorder},
     queue::{self, Next},
@@ -169,11 +169,14 @@ async fn work(
 
     let (store, writer) = reflector::store();
     let (gone, left_behind) = mpsc::channel(CHANGES_MAX);
+    let (wake, woken) = mpsc::channel(CHANGES_MAX);
+    let library = args.library();
+    let sources = Sources { library, own_namespace: args.own_namespace.clone(), pinning };
     let host = Arc::new(Host {
         sets: store,
         claims: Arc::clone(&claims.index),
         pods: Arc::clone(&pods.index),
-        modules: Modules::new(policies, args.library(), args.own_namespace.clone(), pinning),
+        modules: Modules::new(policies, sources, cluster.clone(), wake),
         reporter: Reporter::start(client.clone(), cluster.effect()),
         memory: Memory::new(cluster.effect()),
         tenure,
@@ -183,7 +186,7 @@ async fn work(
     pods.listed().await?;
 
     let work = Work { host, at_once_max: usize::from(args.concurrency), stopped };
-    let of_sets = work.of_sets(api(&patient, &args), writer, changed, gone);
+    let of_sets = work.of_sets(api(&patient, &args), writer, Led { changed, woken }, gone);
     let of_pods = async {
         // Before the sets are listed every drain pod would seem to be left behind.
         if work.host.sets.wait_until_ready().await.is_err() {
@@ -196,6 +199,14 @@ async fn work(
     };
     futures::join!(of_sets, of_pods);
     Ok(())
+}
+
+/// What leads to sets besides their own watch.
+struct Led {
+    /// The namespaces and names of pods and claims that have changed.
+    changed: mpsc::Receiver<Key>,
+    /// Those of sets whose policies have.
+    woken: mpsc::Receiver<Key>,
 }
 
 /// The two loops: over sets, and over drain pods whose set is gone.
@@ -214,30 +225,48 @@ impl Work {
         &self,
         api: Api<SetObject>,
         writer: reflector::store::Writer<SetObject>,
-        changed: mpsc::Receiver<Key>,
+        led: Led,
         gone: mpsc::Sender<Key>,
     ) {
+        let to_drain_pods = gone.clone();
+        let modules = self.host.modules.clone();
         let sets = watching::events(api, self.how(None))
             .reflect(writer)
             .inspect_ok(move |event| {
                 if let watcher::Event::Delete(set) = event {
+                    modules.set_gone(set.metadata.uid.as_deref().unwrap_or_default());
                     // A full queue is a thousand sets deleted at once; their drain pods are found when they change.
-                    let _ = gone.try_send((set.namespace().unwrap_or_default(), set.name_any()));
+                    let _ = gone.try_send(key(set));
                 }
             })
             .applied_objects();
         let store = self.host.sets.clone();
-        let led_to = each(changed, {
+        let by_name = each(led.changed, {
             let store = store.clone();
             move |namespace, name| sets_of(&store, namespace, name)
         });
+        let woken = each(led.woken, move |namespace, name| {
+            let set = (namespace.to_owned(), name.to_owned());
+            // The set may be gone, and its drain pods still wait for their policy.
+            let _ = to_drain_pods.try_send(set.clone());
+            vec![set]
+        });
+        let led_to = stream::select(by_name, woken);
         self.pass_over(store, sets, led_to, reconcile).await;
     }
 
     async fn of_drain_pods(&self, api: Api<PodObject>, left_behind: mpsc::Receiver<Key>) {
         let (store, writer) = reflector::store();
-        let pods =
-            watching::events(api, self.how(Some(marks::SET_UID))).reflect(writer).applied_objects();
+        let modules = self.host.modules.clone();
+        let pods = watching::events(api, self.how(Some(marks::SET_UID)))
+            .reflect(writer)
+            .inspect_ok(move |event| {
+                if let watcher::Event::Delete(pod) = event {
+                    let set_uid = pod.labels().get(marks::SET_UID).map_or("", String::as_str);
+                    modules.pod_gone(set_uid, &pod.name_any());
+                }
+            })
+            .applied_objects();
         let index = Arc::clone(&self.host.pods);
         let led_to = each(left_behind, move |namespace, set| {
             let pods = index.with_prefix(namespace, &format!("{set}-"));

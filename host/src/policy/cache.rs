@@ -1,7 +1,7 @@
 //! Loads policies and remembers them by digest: what was compiled, and what was refused.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -11,6 +11,7 @@ use super::compile::Compiler;
 use super::fault::{Fault, LoadError};
 use super::inspect::inspect;
 use super::record::Recorder;
+use super::refusal::Lasts;
 use super::source::Digest;
 use super::unpack::unpack;
 
@@ -22,9 +23,6 @@ const MODULES_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Refused digests kept. Each is a short text, and without it a bad module costs a compilation at every look.
 const REFUSALS_MAX: usize = 256;
-
-/// How long a refusal is believed. A compilation may have run out of time because the machine was busy.
-const REFUSAL_LASTS: Duration = Duration::from_secs(600);
 
 /// Every policy that this host has loaded.
 pub struct Policies {
@@ -65,6 +63,17 @@ impl Policies {
     #[must_use]
     pub fn get(&self, digest: &Digest) -> Option<Module> {
         self.known().modules.get(digest).cloned()
+    }
+
+    /// Lets go of the module of this digest. Calls of it that run go on to their end.
+    pub fn forget(&self, digest: &Digest) {
+        self.known().modules.remove(digest);
+    }
+
+    /// The digests of the modules that are kept.
+    #[must_use]
+    pub fn digests(&self) -> Vec<Digest> {
+        self.known().modules.digests().collect()
     }
 
     /// Makes a module of a ConfigMap's entry: unpacks it, compares its digest with the pinned one, checks what it imports and
@@ -128,7 +137,12 @@ impl Known {
             return Some(Ok(module.clone()));
         }
         let (since, error) = self.refusals.get(digest)?;
-        (since.elapsed() < REFUSAL_LASTS).then(|| Err(error.clone()))
+        let is_believed = match Lasts::of(error) {
+            Lasts::Always => true,
+            Lasts::For(lasts) => since.elapsed() < lasts,
+            Lasts::NotAtAll => false,
+        };
+        is_believed.then(|| Err(error.clone()))
     }
 
     fn remember(&mut self, digest: Digest, loaded: &Result<Module, LoadError>) {
@@ -139,7 +153,7 @@ impl Known {
                     self.modules.drop_oldest();
                 }
             }
-            Err(error) if error.is_host() => {}
+            Err(error) if Lasts::of(error) == Lasts::NotAtAll => {}
             Err(error) => {
                 self.refusals.put(digest, (Instant::now(), error.clone()));
                 if self.refusals.len() > REFUSALS_MAX {
@@ -172,8 +186,12 @@ impl<V> Recent<V> {
     }
 
     fn put(&mut self, digest: Digest, value: V) {
-        self.0.retain(|(known, _)| *known != digest);
+        self.remove(&digest);
         self.0.push((digest, value));
+    }
+
+    fn remove(&mut self, digest: &Digest) {
+        self.0.retain(|(known, _)| known != digest);
     }
 
     fn drop_oldest(&mut self) {
@@ -184,6 +202,10 @@ impl<V> Recent<V> {
 
     fn len(&self) -> usize {
         self.0.len()
+    }
+
+    fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.0.iter().map(|(digest, _)| *digest)
     }
 
     fn values(&self) -> impl Iterator<Item = &V> {

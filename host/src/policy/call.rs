@@ -107,6 +107,12 @@ impl Module {
         called
     }
 
+    /// Whether the policy can say what is wrong with a config.
+    #[must_use]
+    pub fn has_validator(&self) -> bool {
+        self.inner.exports.validate.is_some()
+    }
+
     /// Asks the policy what is wrong with a config; nothing where it has no `validator`. Waits as the other questions do.
     pub async fn validate(&self, of: Proposal) -> Option<Called<Result<(), String>>> {
         self.inner.exports.validate?;

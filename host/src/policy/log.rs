@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
+use super::source::Digest;
+
 /// Messages kept of one call; a policy that says more in one call says it to nobody.
 pub const LOG_MAX_MESSAGES: usize = 64;
 
@@ -65,6 +67,24 @@ impl Log {
             self.bytes += escaped.text.len();
         }
         self.lines.push(LogLine { level, message: escaped.text });
+    }
+
+    /// Writes what was said into the host's own log, with what the call was about.
+    pub fn tell(&self, namespace: &str, about: &str, digest: Digest) {
+        for LogLine { level, message } in &self.lines {
+            match level {
+                LogLevel::Debug => {
+                    tracing::debug!(namespace, about, %digest, "policy: {message}");
+                }
+                LogLevel::Info => tracing::info!(namespace, about, %digest, "policy: {message}"),
+                LogLevel::Warn => tracing::warn!(namespace, about, %digest, "policy: {message}"),
+                LogLevel::Error => tracing::error!(namespace, about, %digest, "policy: {message}"),
+            }
+        }
+        if self.dropped > 0 {
+            let dropped = self.dropped;
+            tracing::warn!(namespace, about, %digest, dropped, "the policy logged more than is kept");
+        }
     }
 
     /// The last error that the policy reported; after a trap it is the message of the panic.

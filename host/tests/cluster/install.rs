@@ -18,7 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Every right that `deploy/cluster` gives. All other tests show that the host needs no more.
 const RIGHTS: [&str; 8] = [
-    "configmaps [get]",
+    "configmaps [get list watch]",
     "events.events.k8s.io [create]",
     "namespaces [get]",
     "persistentvolumeclaims [get list watch patch delete]",

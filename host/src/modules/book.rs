@@ -1,0 +1,587 @@
+//! Who names which policy, and what is known of each: plain data, from which follows what has to be loaded, watched, checked and dropped.
+//!
+//! What a set is drained by is changed in one step only, by [`Book::checked`]: when the policy was loaded, started and has taken the set's config.
+
+mod errands;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tidegate_core::backoff;
+
+use super::place::Place;
+use crate::{policy::Digest, watch::Key};
+
+pub(super) use errands::{Check, Errands, Retry};
+
+/// The longest pause before a ConfigMap is asked for again that could not be read, in milliseconds: no watch tells when the API server answers again.
+const PASSING_LONGEST_MS: u64 = 30_000;
+
+/// Who names what, and what is known of it.
+#[derive(Default)]
+pub(super) struct Book {
+    sets: BTreeMap<String, Naming>,
+    places: BTreeMap<Arc<Place>, Entry>,
+}
+
+/// What one set names, and its drain pods.
+struct Naming {
+    set: Key,
+    named: Option<Named>,
+    /// By the drain pods' names, where their policies came from.
+    drains: BTreeMap<String, Arc<Place>>,
+    in_use: Option<Use>,
+    check: Checking,
+}
+
+/// What a set's annotations name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    /// Where the policy lies.
+    pub(super) place: Arc<Place>,
+    /// What tells whether policy or config have changed.
+    pub(super) fingerprint: u64,
+}
+
+/// What a set is drained by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Use {
+    pub(super) named: Named,
+    pub(super) held: Held,
+}
+
+/// What a place held when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The digest of the component.
+    pub(super) digest: Digest,
+    /// The entry that it was found in.
+    pub(super) key: String,
+}
+
+/// Why a policy is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// What is wrong, where, and the mend.
+    pub(super) what: String,
+    /// What may help.
+    pub(super) kind: Kind,
+}
+
+/// What may help where a policy is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// There is no such ConfigMap: that there is one, of which a watch tells.
+    Absent,
+    /// It holds something else or something bad: that it changes, of which a watch tells.
+    Wrong,
+    /// It broke a limit that a machine with less to do may not have reached: time, besides.
+    Costly {
+        /// How long this is believed, in milliseconds.
+        lasts_ms: u64,
+    },
+    /// It could not be read, or the host could not work: time alone.
+    Passing,
+}
+
+/// What was seen of the ConfigMap while a place was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// This version of it, which is none where there is no such ConfigMap.
+    At(Option<String>),
+    /// Nothing: it could not be read.
+    Nothing,
+}
+
+/// The check of what a place holds against one set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Checking {
+    Idle,
+    Running(Named, Digest),
+    Refused(Named, Digest, String),
+}
+
+#[derive(Default)]
+struct Entry {
+    found: Option<Result<Held, Trouble>>,
+    work: Work,
+    /// The version of the ConfigMap that was read; none where there was none.
+    version: Option<String>,
+    /// How often in a row nothing came of it.
+    failures: u32,
+}
+
+#[derive(Default)]
+enum Work {
+    #[default]
+    Idle,
+    Loading,
+    /// The ConfigMap changed meanwhile, and has this version now.
+    Stale(Option<String>),
+}
+
+/// What may be asked for a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// This policy.
+    Ready(Use),
+    /// None, because the policy does not take the config.
+    Refused(String),
+    /// None, because the policy is not there.
+    Troubled(Trouble),
+    /// None yet.
+    Loading,
+}
+
+impl Book {
+    /// Writes down what a set names and what its drain pods stand on, in the place of what was written before.
+    pub(super) fn attend(
+        &mut self,
+        uid: &str,
+        set: &Key,
+        named: Option<(Place, u64)>,
+        drains: BTreeMap<String, Place>,
+    ) -> Errands {
+        if named.is_none() && drains.is_empty() {
+            return self.without(uid, Naming::clear);
+        }
+        let named =
+            named.map(|(place, fingerprint)| Named { place: self.shared(place), fingerprint });
+        let drains: BTreeMap<String, Arc<Place>> =
+            drains.into_iter().map(|(pod, place)| (pod, self.shared(place))).collect();
+        let mut errands = Errands::default();
+        let naming = self.sets.entry(uid.to_owned()).or_insert_with(|| Naming::of(set));
+        if naming.named != named || naming.drains != drains {
+            let before = naming.places();
+            let fits = |used: &Use| named.as_ref().is_some_and(|named| used.named == *named);
+            let unused = naming.in_use.take_if(|used| !fits(used));
+            (naming.named, naming.drains) = (named, drains);
+            self.release(before, unused, &mut errands);
+        }
+        self.load_what_is_named(uid, &mut errands);
+        self.check_if_due(uid, &mut errands);
+        errands
+    }
+
+    /// Writes down where the policy of one drain pod lies, which is not in memory.
+    pub(super) fn of_drain(
+        &mut self,
+        uid: &str,
+        set: &Key,
+        pod: &str,
+        place: Place,
+    ) -> (Standing, Errands) {
+        let place = self.shared(place);
+        let naming = self.sets.entry(uid.to_owned()).or_insert_with(|| Naming::of(set));
+        naming.drains.insert(pod.to_owned(), Arc::clone(&place));
+        self.fetch_again(&place)
+    }
+
+    /// Has a place loaded whose module is not in memory, unless it is known that this leads to nothing.
+    pub(super) fn fetch_again(&mut self, place: &Arc<Place>) -> (Standing, Errands) {
+        let mut errands = Errands::default();
+        let entry = self.places.entry(Arc::clone(place)).or_default();
+        match &entry.found {
+            Some(Err(trouble)) => (Standing::Troubled(trouble.clone()), errands),
+            Some(Ok(_)) | None => {
+                entry.load(place, &mut errands);
+                (Standing::Loading, errands)
+            }
+        }
+    }
+
+    /// What may be asked for the set, where it still names this.
+    pub(super) fn standing(&self, uid: &str, place: &Place, fingerprint: u64) -> Standing {
+        let Some(naming) = self.sets.get(uid) else {
+            return Standing::Loading;
+        };
+        let is_it = |named: &Named| *named.place == *place && named.fingerprint == fingerprint;
+        if let Some(used) = naming.in_use.as_ref().filter(|used| is_it(&used.named)) {
+            return Standing::Ready(used.clone());
+        }
+        if !naming.named.as_ref().is_some_and(is_it) {
+            return Standing::Loading;
+        }
+        match naming.trouble(&self.places) {
+            Some(Against::Config(why)) => Standing::Refused(why),
+            Some(Against::Policy(trouble)) => Standing::Troubled(trouble),
+            None => Standing::Loading,
+        }
+    }
+
+    /// What stands against what the set names, and the digest of what it is drained by all the same.
+    pub(super) fn trouble(&self, uid: &str) -> Option<(Against, Option<Digest>)> {
+        let naming = self.sets.get(uid)?;
+        let in_use = naming.in_use.as_ref().map(|used| used.held.digest);
+        match naming.trouble(&self.places)? {
+            // The next try is seconds away, and where an ordinal waits for it that is told.
+            Against::Policy(Trouble { kind: Kind::Passing, .. }) => None,
+            against @ (Against::Policy(_) | Against::Config(_)) => Some((against, in_use)),
+        }
+    }
+
+    /// What came of loading a place.
+    pub(super) fn loaded(
+        &mut self,
+        place: &Place,
+        found: Result<Held, Trouble>,
+        read: Read,
+    ) -> Errands {
+        let mut errands = Errands::default();
+        let Some((place, entry)) = self.entry(place) else {
+            // Nobody names it any more.
+            errands.release.extend(found.ok().map(|held| held.digest));
+            self.keep_named(&mut errands);
+            return errands;
+        };
+        let is_news = found.is_ok() || entry.found.as_ref() != Some(&found);
+        let before = entry.settle(&place, found, read, &mut errands);
+        errands.release.extend(before.map(|held| held.digest));
+        let is_gone = matches!(&entry.found, Some(Err(Trouble { kind: Kind::Absent, .. })));
+        for (uid, naming) in &mut self.sets {
+            if !naming.names(&place) {
+                continue;
+            }
+            if is_news {
+                errands.wake.insert(naming.set.clone());
+            }
+            errands.look_at.push(uid.clone());
+            // What was named without a digest and then taken away is not to be drained by any more; what changed for the worse is.
+            let is_it = |used: &mut Use| used.named.place == place;
+            if is_gone && place.digest.is_none() {
+                errands.release.extend(naming.in_use.take_if(is_it).map(|used| used.held.digest));
+            }
+        }
+        for uid in std::mem::take(&mut errands.look_at) {
+            self.check_if_due(&uid, &mut errands);
+        }
+        errands.maps.insert(place.map.clone());
+        self.keep_named(&mut errands);
+        errands
+    }
+
+    /// What came of checking what a place holds against a set: it takes the place of what was there before, or does not.
+    pub(super) fn checked(&mut self, check: &Check, taken: Result<(), String>) -> Errands {
+        let mut errands = Errands::default();
+        let is_running = self.is_running(check);
+        let Some(naming) = self.sets.get_mut(&check.uid).filter(|_| is_running) else {
+            return errands;
+        };
+        errands.wake.insert(naming.set.clone());
+        match taken {
+            Ok(()) => {
+                naming.check = Checking::Idle;
+                let used = Use { named: check.named.clone(), held: check.held.clone() };
+                if let Some(before) = naming.in_use.replace(used) {
+                    errands.swapped.push((naming.set.clone(), check.held.digest));
+                    errands.release.push(before.held.digest);
+                }
+            }
+            Err(why) => {
+                naming.check = Checking::Refused(check.named.clone(), check.held.digest, why);
+            }
+        }
+        self.check_if_due(&check.uid, &mut errands);
+        self.keep_named(&mut errands);
+        errands
+    }
+
+    /// That a check could not be made, because the module has fallen out of memory: it is due again when it was loaded.
+    pub(super) fn not_checked(&mut self, check: &Check) -> Errands {
+        if let Some(naming) = self.sets.get_mut(&check.uid) {
+            naming.check = Checking::Idle;
+        }
+        self.fetch_again(&check.named.place).1
+    }
+
+    /// Whether this check is still wanted.
+    pub(super) fn is_running(&self, check: &Check) -> bool {
+        let running = Checking::Running(check.named.clone(), check.held.digest);
+        self.sets.get(&check.uid).is_some_and(|naming| naming.check == running)
+    }
+
+    /// That a watch shows this version of a ConfigMap, or that there is none.
+    pub(super) fn changed(&mut self, map: &Key, version: Option<&str>) -> Errands {
+        let mut errands = Errands::default();
+        for (place, entry) in places_of(&mut self.places, map) {
+            if !entry.is_watched(place) || entry.version.as_deref() == version {
+                continue;
+            }
+            match &mut entry.work {
+                Work::Idle => entry.load(place, &mut errands),
+                Work::Loading => entry.work = Work::Stale(version.map(str::to_owned)),
+                Work::Stale(latest) => *latest = version.map(str::to_owned),
+            }
+        }
+        errands
+    }
+
+    /// That the time has come for a try that was put off, unless there was another one meanwhile.
+    pub(super) fn retry(&mut self, retry: &Retry) -> Errands {
+        let mut errands = Errands::default();
+        if let Some((place, entry)) = self.entry(&retry.place)
+            && entry.failures == retry.failures
+        {
+            entry.load(&place, &mut errands);
+        }
+        errands
+    }
+
+    /// The tries that stand for a watch of this ConfigMap.
+    pub(super) fn retries_of(&mut self, map: &Key, after_ms: u64) -> Vec<Retry> {
+        let watched =
+            places_of(&mut self.places, map).filter(|(place, entry)| entry.is_watched(place));
+        let retry = |(place, entry): (&Arc<Place>, &mut Entry)| Retry {
+            place: Arc::clone(place),
+            failures: entry.failures,
+            after_ms,
+        };
+        watched.map(retry).collect()
+    }
+
+    /// Whether changes of this ConfigMap matter to anybody.
+    pub(super) fn is_watched(&mut self, map: &Key) -> bool {
+        places_of(&mut self.places, map).any(|(place, entry)| entry.is_watched(place))
+    }
+
+    /// That a set is gone. Its drain pods may still be there.
+    pub(super) fn set_gone(&mut self, uid: &str) -> Errands {
+        self.without(uid, |naming| naming.named = None)
+    }
+
+    /// That a drain pod is gone.
+    pub(super) fn pod_gone(&mut self, uid: &str, pod: &str) -> Errands {
+        self.without(uid, |naming| {
+            naming.drains.remove(pod);
+        })
+    }
+
+    /// How many sets name something.
+    pub(super) fn len(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// Forgets the sets that are gone. Their drain pods name their policies again when they are judged.
+    pub(super) fn keep_only(&mut self, lives: impl Fn(&str) -> bool) -> Errands {
+        let gone: Vec<String> = self.sets.keys().filter(|uid| !lives(uid)).cloned().collect();
+        let mut errands = Errands::default();
+        for uid in gone {
+            errands.extend(self.without(&uid, Naming::clear));
+        }
+        errands
+    }
+
+    fn without(&mut self, uid: &str, change: impl FnOnce(&mut Naming)) -> Errands {
+        let mut errands = Errands::default();
+        let Some(naming) = self.sets.get_mut(uid) else {
+            return errands;
+        };
+        let before = naming.places();
+        change(naming);
+        let unused = if naming.named.is_none() { naming.in_use.take() } else { None };
+        if naming.named.is_none() && naming.drains.is_empty() {
+            self.sets.remove(uid);
+        }
+        self.release(before, unused, &mut errands);
+        errands
+    }
+
+    fn shared(&self, place: Place) -> Arc<Place> {
+        match self.places.get_key_value(&place) {
+            Some((shared, _)) => Arc::clone(shared),
+            None => Arc::new(place),
+        }
+    }
+
+    fn entry(&mut self, place: &Place) -> Option<(Arc<Place>, &mut Entry)> {
+        let place = Arc::clone(self.places.get_key_value(place)?.0);
+        let entry = self.places.get_mut(&place)?;
+        Some((place, entry))
+    }
+
+    fn load_what_is_named(&mut self, uid: &str, errands: &mut Errands) {
+        let Some(place) = self.sets.get(uid).and_then(|naming| naming.named.as_ref()) else {
+            return;
+        };
+        let place = Arc::clone(&place.place);
+        let entry = self.places.entry(Arc::clone(&place)).or_default();
+        if entry.found.is_none() {
+            entry.load(&place, errands);
+        }
+    }
+
+    /// A policy that was loaded is checked once against each set that names it, and again when the set's config changes.
+    fn check_if_due(&mut self, uid: &str, errands: &mut Errands) {
+        let Some(naming) = self.sets.get_mut(uid) else {
+            return;
+        };
+        let Some(named) = naming.named.clone() else {
+            return;
+        };
+        let found = self.places.get(&named.place).and_then(|entry| entry.found.as_ref());
+        let Some(Ok(held)) = found else {
+            return;
+        };
+        let used = Use { named: named.clone(), held: held.clone() };
+        let is_known = match &naming.check {
+            Checking::Idle => naming.in_use.as_ref() == Some(&used),
+            Checking::Running(of, digest) | Checking::Refused(of, digest, _) => {
+                (of, digest) == (&named, &held.digest)
+            }
+        };
+        if !is_known {
+            naming.check = Checking::Running(named.clone(), held.digest);
+            let set = naming.set.clone();
+            errands.check.push(Check { uid: uid.to_owned(), set, named, held: held.clone() });
+        }
+    }
+
+    /// Lets go of the places that nobody names any more, and of the modules that came from them.
+    fn release(
+        &mut self,
+        places: BTreeSet<Arc<Place>>,
+        unused: Option<Use>,
+        errands: &mut Errands,
+    ) {
+        errands.release.extend(unused.map(|used| used.held.digest));
+        for place in places {
+            errands.release.extend(place.digest);
+            if self.sets.values().any(|naming| naming.names(&place)) {
+                continue;
+            }
+            if let Some(Entry { found: Some(Ok(held)), .. }) = self.places.remove(&place) {
+                errands.release.push(held.digest);
+            }
+            errands.maps.insert(place.map.clone());
+        }
+        self.keep_named(errands);
+    }
+
+    /// Of the digests that are to be released, those that are named elsewhere stay.
+    fn keep_named(&self, errands: &mut Errands) {
+        errands.release.sort_unstable();
+        errands.release.dedup();
+        errands.release.retain(|digest| !self.is_named(digest));
+    }
+
+    fn is_named(&self, digest: &Digest) -> bool {
+        let holds =
+            |entry: &Entry| matches!(&entry.found, Some(Ok(held)) if held.digest == *digest);
+        self.places.values().any(holds) || self.sets.values().any(|naming| naming.is_on(digest))
+    }
+}
+
+/// What stands against what a set names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Against {
+    /// The policy is not there.
+    Policy(Trouble),
+    /// The policy does not take the config.
+    Config(String),
+}
+
+impl Naming {
+    fn of(set: &Key) -> Self {
+        let drains = BTreeMap::new();
+        Self { set: set.clone(), named: None, drains, in_use: None, check: Checking::Idle }
+    }
+
+    fn clear(&mut self) {
+        self.named = None;
+        self.drains.clear();
+    }
+
+    fn places(&self) -> BTreeSet<Arc<Place>> {
+        let named = self.named.iter().map(|named| &named.place);
+        named.chain(self.drains.values()).cloned().collect()
+    }
+
+    fn names(&self, place: &Arc<Place>) -> bool {
+        let named = self.named.as_ref().map(|named| &named.place);
+        named == Some(place) || self.drains.values().any(|of| of == place)
+    }
+
+    fn is_on(&self, digest: &Digest) -> bool {
+        let is_it = |place: &Arc<Place>| place.digest.as_ref() == Some(digest);
+        self.in_use.as_ref().is_some_and(|used| used.held.digest == *digest)
+            || self.named.as_ref().is_some_and(|named| is_it(&named.place))
+            || self.drains.values().any(is_it)
+    }
+
+    fn trouble(&self, places: &BTreeMap<Arc<Place>, Entry>) -> Option<Against> {
+        let named = self.named.as_ref()?;
+        match places.get(&named.place)?.found.as_ref()? {
+            Err(trouble) => Some(Against::Policy(trouble.clone())),
+            Ok(held) => match &self.check {
+                Checking::Refused(of, digest, why) if (of, digest) == (named, &held.digest) => {
+                    Some(Against::Config(why.clone()))
+                }
+                Checking::Refused(..) | Checking::Running(..) | Checking::Idle => None,
+            },
+        }
+    }
+}
+
+impl Entry {
+    fn load(&mut self, place: &Arc<Place>, errands: &mut Errands) {
+        if matches!(self.work, Work::Idle) {
+            self.work = Work::Loading;
+            errands.load.push(Arc::clone(place));
+        }
+    }
+
+    /// Answers what it held before, where it holds something else.
+    fn settle(
+        &mut self,
+        place: &Arc<Place>,
+        found: Result<Held, Trouble>,
+        read: Read,
+        errands: &mut Errands,
+    ) -> Option<Held> {
+        self.failures = if found.is_ok() { 0 } else { self.failures.saturating_add(1) };
+        let after_ms = match &found {
+            Ok(_) | Err(Trouble { kind: Kind::Absent | Kind::Wrong, .. }) => None,
+            Err(Trouble { kind: Kind::Costly { lasts_ms }, .. }) => Some(*lasts_ms),
+            Err(Trouble { kind: Kind::Passing, .. }) => {
+                Some(backoff::delay_ms(self.failures).min(PASSING_LONGEST_MS))
+            }
+        };
+        if let Some(after_ms) = after_ms {
+            errands.retry.push(Retry {
+                place: Arc::clone(place),
+                failures: self.failures,
+                after_ms,
+            });
+        }
+        if let Read::At(version) = read {
+            self.version = version;
+        }
+        let before = self.found.replace(found);
+        let work = std::mem::take(&mut self.work);
+        if matches!(work, Work::Stale(latest) if latest != self.version) {
+            self.load(place, errands);
+        }
+        before.and_then(Result::ok)
+    }
+
+    /// What is pinned and was had never changes. What is asked for again by itself needs no watch.
+    fn is_watched(&self, place: &Place) -> bool {
+        match &self.found {
+            None | Some(Err(Trouble { kind: Kind::Passing, .. })) => false,
+            Some(Err(_)) => true,
+            Some(Ok(_)) => place.digest.is_none(),
+        }
+    }
+}
+
+fn places_of<'a>(
+    places: &'a mut BTreeMap<Arc<Place>, Entry>,
+    map: &'a Key,
+) -> impl Iterator<Item = (&'a Arc<Place>, &'a mut Entry)> {
+    places.range_mut(Place::first_of(map)..).take_while(move |(place, _)| place.map == *map)
+}
+
+#[cfg(test)]
+mod tests;
