@@ -115,6 +115,12 @@ fn at_rest_there_are_only_watches(site: &Site<'_>) -> Result<()> {
             to_zero(Store::bare().of(1).named("kept")).annotated(POLICY, "library:keep"),
         ),
         ("PolicyRefuses", to_zero(Store::exec(&json!({ "scrip": "true" })).of(1).named("refused"))),
+        // The policy is waited for, and nobody asks for it again and again.
+        (
+            "PolicyFault",
+            to_zero(Store::bare().of(1).named("missing"))
+                .annotated(POLICY, &format!("absent@sha256:{}", "0".repeat(64))),
+        ),
         (
             "AnnotationUnreadable",
             drains().named("unread").annotated("tidegate.dev/paused", "maybe"),

@@ -55,6 +55,22 @@ impl Guest<'_> {
         self.component_of(&contract(|wit| wit))
     }
 
+    /// The component, of another world of the contract.
+    pub(crate) fn component_of_world(&self, world: &str) -> Vec<u8> {
+        encode(&self.core(), &contract(|wit| wit), world)
+    }
+
+    /// The component, with its core module's text changed.
+    pub(crate) fn component_with(&self, change: impl FnOnce(String) -> String) -> Vec<u8> {
+        encode(&change(self.core()), &contract(|wit| wit), "policy")
+    }
+
+    /// The component, whether its core module is in order or not.
+    pub(crate) fn component_unchecked(&self) -> Vec<u8> {
+        let checks = Checks::None;
+        encode_with(&self.core(), &contract(|wit| wit), "policy", checks)
+    }
+
     /// The component against another text of the contract.
     pub(crate) fn component_of(&self, wit: &str) -> Vec<u8> {
         encode(&self.core(), wit, "policy")
@@ -109,6 +125,16 @@ pub(crate) fn contract(change: impl FnOnce(String) -> String) -> String {
 
 /// Encodes a core module in text as a component of a world of the contract.
 pub(crate) fn encode(core: &str, wit: &str, world: &str) -> Vec<u8> {
+    encode_with(core, wit, world, Checks::All)
+}
+
+/// What is checked of a component when it is encoded.
+enum Checks {
+    All,
+    None,
+}
+
+fn encode_with(core: &str, wit: &str, world: &str, checks: Checks) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("policy.wit", wit).expect("the contract parses");
     let world = resolve.select_world(&[package], Some(world)).expect("the world is there");
@@ -118,7 +144,7 @@ pub(crate) fn encode(core: &str, wit: &str, world: &str) -> Vec<u8> {
     ComponentEncoder::default()
         .module(&module)
         .expect("the module fits the world")
-        .validate(true)
+        .validate(matches!(checks, Checks::All))
         .encode()
         .expect("the component encodes")
 }
