@@ -12,6 +12,9 @@
 #[path = "../cluster/api.rs"]
 mod api;
 mod call;
+#[allow(dead_code, reason = "the tests of the engine need all of it, these here a part")]
+#[path = "../policy/components.rs"]
+mod components;
 mod fake;
 mod fault;
 mod ground;
@@ -28,6 +31,7 @@ mod state;
 #[allow(dead_code, reason = "the tests on a whole cluster need all of it, these here a part")]
 #[path = "../cluster/store.rs"]
 mod store;
+mod swaps;
 mod trial;
 #[allow(dead_code, reason = "the tests on a whole cluster need all of it, these here a part")]
 #[path = "../cluster/wait.rs"]
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
     let real = Arc::new(Lazy::of(real::start));
     let in_memory = Arc::new(Lazy::of(in_memory::start));
     let on_grounds = [trial::all("real", &real), trial::all("fake", &in_memory)];
-    let of_the_fake = [honest::all(), rules::all()];
+    let of_the_fake = [honest::all(), rules::all(), swaps::all()];
     let trials = on_grounds.into_iter().chain(of_the_fake).flatten().collect();
     libtest_mimic::run(&arguments, trials).exit_code()
     // The grounds end with what holds them.
