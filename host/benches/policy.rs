@@ -1,5 +1,7 @@
 //! What asking a policy costs: a fresh instance and one `judge`, beside a bare wasmtime call with the same arguments.
 //!
+//! Then what everybody else notices of a namespace that brings hostile modules in a loop.
+//!
 //! `cargo xtask bench policy` builds the policy and runs this with its file and the number of calls.
 
 #![allow(clippy::print_stdout, reason = "the figures are what a bench is run for")]
@@ -11,6 +13,8 @@
 )]
 #[path = "../tests/policy/components.rs"]
 mod components;
+#[path = "policy/crowd.rs"]
+mod crowd;
 #[path = "policy/floor.rs"]
 mod floor;
 #[allow(dead_code, reason = "the tests of the engine need all of it, the bench a part")]
@@ -40,7 +44,10 @@ fn main() -> Result<()> {
     let component =
         std::fs::read(&policy).with_context(|| format!("reading {}", policy.display()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure(component, calls))
+    runtime.block_on(async {
+        measure(component, calls).await?;
+        crowd::measure().await
+    })
 }
 
 /// In turn, so that whatever else the machine does meets both.
