@@ -45,6 +45,8 @@ struct SetMemory {
     failures: u32,
     failed_until: TimeMs,
     said: BTreeMap<(Option<Ordinal>, &'static str), String>,
+    /// Whether it was told that the policy is not taken into use, and not yet that it is.
+    policy_troubled: bool,
     /// The claims, by UID, that a dry run would have enrolled.
     would_be_enrolled: BTreeSet<String>,
 }
@@ -213,6 +215,23 @@ impl Memory {
             memory.failures = 0;
             memory.failed_until = TimeMs(0);
             memory.said.retain(|key, _| key.1 != REFUSED);
+        }
+    }
+
+    /// That something stands against the set's policy or config, which is told.
+    pub fn policy_troubles(&self, set_uid: &str) {
+        self.sets().entry(set_uid.to_owned()).or_default().policy_troubled = true;
+    }
+
+    /// Whether it was told that something stands against them, and not yet that nothing does.
+    pub fn has_policy_troubled(&self, set_uid: &str) -> bool {
+        self.sets().get(set_uid).is_some_and(|memory| memory.policy_troubled)
+    }
+
+    /// That nothing stands against them any more, which is told.
+    pub fn policy_is_taken(&self, set_uid: &str) {
+        if let Some(memory) = self.sets().get_mut(set_uid) {
+            memory.policy_troubled = false;
         }
     }
 
@@ -410,6 +429,16 @@ mod tests {
         assert_eq!(kept(&named, 2), None);
         assert_eq!(kept(&[(settings::POLICY, "library:exec")], 1), None);
         assert_eq!(kept(&[], 1), None);
+    }
+
+    #[test]
+    fn that_a_policy_is_taken_is_news_only_after_something_stood_against_it() {
+        let memory = Memory::new(Effect::Real);
+        assert!(!memory.has_policy_troubled("uid"));
+        memory.policy_troubles("uid");
+        assert!(memory.has_policy_troubled("uid"));
+        memory.policy_is_taken("uid");
+        assert!(!memory.has_policy_troubled("uid"));
     }
 
     #[test]

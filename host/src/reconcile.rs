@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use kube::Resource;
 use tidegate_core::{
-    Ordinal, Plan, Report, Seat, Seen, Settings, Step, TimeMs, check::check, plan::plan, questions,
-    seen::Stewardship,
+    Ordinal, Plan, Reason, Report, Seat, Seen, Settings, Step, TimeMs, check::check, plan::plan,
+    questions, seen::Stewardship,
 };
 
 use crate::{
@@ -109,9 +109,25 @@ async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<
     Ok(Some(if goes_on { Next::requeue(Duration::ZERO) } else { next(&plan, now) }))
 }
 
-/// That a policy is not taken into use is told when the set names it, whether anything is to be drained by then or not.
+/// That a policy is not taken into use is told when the set names it, whether anything is to be drained by then or not; and so is the end of that.
 fn report_policy(host: &Host, seen: &Seen, plan: &mut Plan) {
-    let reason = settings(seen).and_then(|settings| host.modules.trouble(&seen.set, settings));
+    let Some(settings) = settings(seen) else {
+        return;
+    };
+    let trouble = host.modules.trouble(&seen.set, settings);
+    let reason = match trouble {
+        Some(reason) => {
+            host.memory.policy_troubles(&seen.set.uid);
+            Some(reason)
+        }
+        None if host.memory.has_policy_troubled(&seen.set.uid) => {
+            host.modules.in_use(&seen.set, settings).ok().map(|found| {
+                host.memory.policy_is_taken(&seen.set.uid);
+                Reason::PolicyTaken { digest: found.module.digest().to_string() }
+            })
+        }
+        None => None,
+    };
     plan.reports.extend(reason.map(|reason| Report { ordinal: None, reason }));
 }
 

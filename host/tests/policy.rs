@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expected")]
 
+#[allow(dead_code, reason = "other tests need all of it, these here a part")]
 #[path = "policy/components.rs"]
 mod components;
 #[path = "policy/javascript.rs"]

@@ -161,6 +161,11 @@ pub enum Reason {
         /// The digest of the policy that stays in use; none where no drain begins.
         in_use: Option<String>,
     },
+    /// What stood against the policy or the config stands against it no more.
+    PolicyTaken {
+        /// The digest of the policy.
+        digest: String,
+    },
     /// The policy that the set names does not take the set's config.
     ConfigInvalid {
         /// What is wrong with it, in the policy's words.
@@ -248,6 +253,7 @@ impl Reason {
             Self::PolicyFails { .. } => "PolicyFails",
             Self::PolicyFault { .. } => "PolicyFault",
             Self::PolicyNotTaken { .. } => "PolicyNotTaken",
+            Self::PolicyTaken { .. } => "PolicyTaken",
             Self::ConfigInvalid { .. } => "ConfigInvalid",
             Self::TemplateRejected { .. } => "TemplateRejected",
             Self::NotProven { .. } => "NotProven",
@@ -302,6 +308,7 @@ impl Reason {
             | Self::Queued
             | Self::PolicyWaits { .. }
             | Self::PolicyKeeps { .. }
+            | Self::PolicyTaken { .. }
             | Self::PodLeaving
             | Self::Collecting
             | Self::SetTerminating => Severity::Normal,
@@ -459,6 +466,9 @@ impl fmt::Display for Reason {
                 f,
                 "the policy is not taken into use, and no drain of the set begins: {what}; a drain that runs goes on with the policy that it began with"
             ),
+            Self::PolicyTaken { digest } => {
+                write!(f, "policy and config are taken into use: sha256:{digest}")
+            }
             Self::ConfigInvalid { what, in_use: None } => write!(
                 f,
                 "annotation tidegate.dev/policy-config is not taken, and no drain of the set begins: {what}; a drain that runs goes on with the config that it began with"

@@ -71,6 +71,12 @@ impl Saying {
         UNSEEN.contains(&self.code.as_str())
     }
 
+    /// Whether it tells that something stands against the policy or the config of a set.
+    #[must_use]
+    pub fn is_about_policy(&self) -> bool {
+        matches!(self.code.as_str(), "PolicyNotTaken" | "ConfigInvalid")
+    }
+
     /// How much is done, where a waiting policy said so.
     #[must_use]
     pub fn percent(&self) -> Option<u8> {

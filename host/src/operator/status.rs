@@ -187,6 +187,8 @@ impl<'a> Look<'a> {
         let due = || refused.unwrap_or(Known::Remark(Remark::UnderWay));
         let mut known: Vec<Known<'a>> =
             self.reported(None).map(Known::Reason).into_iter().collect();
+        let ours = matches!(self.seen.set.stewardship, Stewardship::Ours(_));
+        known.extend(said.filter(|it| ours && it.is_about_policy()).map(Known::Said));
         known.extend(self.plan.on_set.as_ref().map(|_| due()));
         known.extend(self.unattended().map(Known::Remark));
         let holds = self.subject.holds();

@@ -274,6 +274,21 @@ fn what_only_the_policy_knows_comes_from_the_last_event() {
 }
 
 #[test]
+fn what_stands_against_a_policy_is_shown_of_the_set_until_it_is_taken() {
+    let mut objects = Objects::orphan();
+    let of_the_set = |objects: &Objects| -> Vec<(String, Source)> {
+        let rows = objects.rows().into_iter().filter(|row| row.ordinal.is_none());
+        rows.map(|row| (row.code, row.source)).collect()
+    };
+    let invalid = Reason::ConfigInvalid { what: "no such key".into(), in_use: None };
+    objects.events = vec![told(None, &invalid, 400_000)];
+    assert_eq!(of_the_set(&objects), [("ConfigInvalid".to_owned(), Source::Event)]);
+    let taken = Reason::PolicyTaken { digest: "0123".into() };
+    objects.events.push(told(None, &taken, 410_000));
+    assert_eq!(of_the_set(&objects), []);
+}
+
+#[test]
 fn a_drain_is_shown_with_attempt_and_percent_and_without_the_words_about_the_pod_before() {
     let mut objects = Objects::draining();
     let waits = Reason::PolicyWaits { reason: "moving".into(), percent: Some(40) };

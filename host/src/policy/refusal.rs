@@ -51,3 +51,34 @@ impl Lasts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_same_bytes_lead_to_again_is_believed_for_ever_and_what_the_machine_did_is_not() {
+        let start = LoadError::Start;
+        let trap =
+            Fault::Trap { reason: String::new(), last_words: None, backtrace: String::new() };
+        for always in [
+            LoadError::CoreModule,
+            LoadError::CompileLimits(Limit::Memory),
+            start(Fault::OutOfFuel),
+            start(trap),
+        ] {
+            assert_eq!(Lasts::of(&always), Lasts::Always, "{always}");
+        }
+        for for_a_while in [
+            LoadError::CompileLimits(Limit::CpuTime),
+            LoadError::CompileLimits(Limit::WallTime),
+            start(Fault::Timeout),
+        ] {
+            assert_eq!(Lasts::of(&for_a_while), Lasts::For(COSTLY_LASTS), "{for_a_while}");
+        }
+        for of_the_host in [LoadError::Host(String::new()), start(Fault::Host(String::new()))] {
+            assert_eq!(Lasts::of(&of_the_host), Lasts::NotAtAll, "{of_the_host}");
+            assert!(of_the_host.is_host());
+        }
+    }
+}

@@ -134,6 +134,7 @@ fn config_checked(site: &Site<'_>) -> Result<()> {
     site.left_alone("data-web-1", &claim, "web-1")?;
     site.annotate("web", CONFIG, Some("good"))?;
     site.told("web", "PolicyKeeps", &["web-1", "it is three letters long"])?;
+    site.told("web", "PolicyTaken", &[&digest])?;
     site.annotate("web", CONFIG, Some("odd"))?;
     eventually("it is told again", SOON, || {
         let told = site.events("web", "ConfigInvalid")?.len();

@@ -345,6 +345,7 @@ fn passes(reason: &Reason) -> bool {
         | Reason::PolicyFails { .. }
         | Reason::PolicyNotTaken { .. }
         | Reason::ConfigInvalid { .. }
+        | Reason::PolicyTaken { .. }
         | Reason::TemplateRejected { .. }
         | Reason::NotProven { .. }
         | Reason::InUseAtTheEnd { .. }
