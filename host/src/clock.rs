@@ -1,12 +1,35 @@
 //! The one place that reads the clock.
 
 use std::{
-    sync::LazyLock,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use k8s_openapi::jiff::Timestamp;
 use tidegate_core::TimeMs;
+
+/// What a host decides by.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's clock.
+    Machine,
+    /// A clock that stands still until somebody moves it, so that hours of a simulated cluster pass in no time. In milliseconds since 1970.
+    Told(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> TimeMs {
+        match self {
+            Self::Machine => now(),
+            Self::Told(told) => TimeMs(told.load(Ordering::Acquire)),
+        }
+    }
+}
 
 /// The time. A clock before 1970 reads as 1970.
 #[must_use]

@@ -101,6 +101,12 @@ impl Cluster {
         Self::patient(config, effect, Patience::default())
     }
 
+    /// The cluster that this client reaches, which must not send anything twice by itself.
+    #[must_use]
+    pub fn reached_by(client: Client, effect: Effect) -> Self {
+        Self { watching: client.clone(), client, effect, patience: Patience::default() }
+    }
+
     fn patient(mut config: Config, effect: Effect, patience: Patience) -> anyhow::Result<Self> {
         config.default_retry = false;
         let client = Client::try_from(config.clone())?;

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource as _, ResourceExt as _, runtime::reflector::Store};
 use serde_json::Value;
-use tidegate_core::{Ordinal, Seen, TimeMs, View, name, seen::Life};
+use tidegate_core::{Answer, Ordinal, Plan, Seen, TimeMs, View, name, seen::Life};
 
 use crate::{
-    clock,
+    clock::{self, Clock},
     cluster::{Cluster, Order, Reading},
     error::Error,
     lease::Tenure,
@@ -39,6 +39,23 @@ pub struct Host {
     pub memory: Memory,
     /// Whether and since when this host may act.
     pub tenure: Arc<Tenure>,
+    /// What it decides by.
+    pub clock: Clock,
+    /// Who is shown what it thinks.
+    pub witness: Box<dyn Witness>,
+}
+
+/// Somebody who is shown what a host thinks, and has no part in it.
+pub trait Witness: Send + Sync {
+    /// A plan that has passed the check, with the reading and the answers that it rests on, before anything of it is written.
+    fn decided(&self, sight: &Sight, answers: &BTreeMap<Ordinal, Answer>, plan: &Plan);
+}
+
+/// Nobody.
+pub struct Unwitnessed;
+
+impl Witness for Unwitnessed {
+    fn decided(&self, _: &Sight, _: &BTreeMap<Ordinal, Answer>, _: &Plan) {}
 }
 
 /// One live reading of a set: what the core decides on, and what policies are told besides.

@@ -9,7 +9,7 @@ use tidegate_core::{
 };
 
 use crate::{
-    act, ask, clock,
+    act, ask,
     cluster::{Effect, Order},
     error::Error,
     host::{Host, Sight},
@@ -34,7 +34,7 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
         // Every set is looked at when the tenure begins.
         return Ok(Next::await_change());
     }
-    let now = clock::now();
+    let now = host.clock.now();
     tracing::trace!(namespace = set.metadata.namespace, set = set.metadata.name, "a pass begins");
     let glance = host.glance(&set, now)?;
     let drains = host.drains_of(&glance);
@@ -84,7 +84,7 @@ enum Subject<'a> {
 
 /// From look to report; nothing where the subject is gone. A plan that needs a closer look is made anew on a reading in order.
 async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<Next>, Error> {
-    let now = clock::now();
+    let now = host.clock.now();
     let sight = match subject {
         Subject::Set(set) => host.look(set, order, now).await?,
         Subject::LeftBehind(pod) => host.look_behind(pod, order, now).await?,
@@ -99,6 +99,7 @@ async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<
     if plan.look_closer && order == Order::AtOnce {
         return Box::pin(pass(host, subject, Order::ClaimsFirst)).await;
     }
+    host.witness.decided(&sight, &answers, &plan);
     let carried = carry_out(host, &sight, &plan, now).await;
 
     host.reporter.waits(&host.memory, &sight.seen, &plan);
@@ -156,7 +157,7 @@ pub fn after_error<K: Resource<DynamicType = ()>>(
         tracing::debug!(namespace, name, "{error}");
         return Next::requeue(Duration::from_millis(AFTER_CONFLICT_MS));
     }
-    let delay_ms = host.memory.after_failure(uid, clock::now());
+    let delay_ms = host.memory.after_failure(uid, host.clock.now());
     tracing::warn!(namespace, name, delay_ms, "{error}");
     Next::requeue(Duration::from_millis(delay_ms))
 }
@@ -169,7 +170,7 @@ async fn carry_out(host: &Host, sight: &Sight, plan: &Plan, now: TimeMs) -> Resu
         failure = take(host, sight, None, step, now).await.err();
     }
     for (at, (ordinal, steps)) in plan.steps.iter().rev().enumerate() {
-        if at > 0 && clock::now().0.saturating_sub(now.0) > READING_MAX_MS {
+        if at > 0 && host.clock.now().0.saturating_sub(now.0) > READING_MAX_MS {
             break;
         }
         for step in steps {

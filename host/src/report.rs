@@ -44,10 +44,17 @@ impl Reporter {
     /// A reporter that sends events through this client until the process ends.
     #[must_use]
     pub fn start(client: Client, effect: Effect) -> Self {
+        let (reporter, events) = Self::unsent(effect);
+        tokio::spawn(send(client, events));
+        reporter
+    }
+
+    /// A reporter, and the events that it makes, for somebody else to show.
+    #[must_use]
+    pub fn unsent(effect: Effect) -> (Self, mpsc::Receiver<Event>) {
         let (queue, events) = mpsc::channel(QUEUE_MAX);
         let name = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-        tokio::spawn(send(client, events));
-        Self { queue, instance: name.unwrap_or_else(|| "tidegate".to_owned()), effect }
+        (Self { queue, instance: name.unwrap_or_else(|| "tidegate".to_owned()), effect }, events)
     }
 
     /// Tells what was done, or would have been.

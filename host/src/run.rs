@@ -21,10 +21,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{LogFormat, RunArgs},
+    clock::Clock,
     cluster::{Cluster, Effect},
     error::Error,
     health::{self, Part, Readiness},
-    host::Host,
+    host::{Host, Unwitnessed},
     lease::{self, Keeper, Tenure, Terms},
     marks,
     memory::Memory,
@@ -180,6 +181,8 @@ async fn work(
         reporter: Reporter::start(client.clone(), cluster.effect()),
         memory: Memory::new(cluster.effect()),
         tenure,
+        clock: Clock::Machine,
+        witness: Box::new(Unwitnessed),
         cluster,
     });
     claims.listed().await?;

@@ -50,6 +50,12 @@ impl<K: Resource> Index<K> {
             .collect()
     }
 
+    /// Takes these for everything that there is.
+    pub fn replace(&self, all: Vec<K>) {
+        let all = all.into_iter().map(|object| (key(&object), Arc::new(object))).collect();
+        *self.objects.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
     fn put(&self, object: K) {
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         objects.insert(key(&object), Arc::new(object));
