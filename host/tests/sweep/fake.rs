@@ -2,25 +2,14 @@
 //! and the node that matter to the host. It plays what the host and its tests ask for, by the rules of the real one, and refuses the rest
 //! with 501, so that nothing is taken for granted that was never shown.
 //!
-//! What differs from a real cluster, and has to be known by whoever uses it:
-//! - The controllers act at once, in a fixed order, after each change. Slow are only scripts, what is behind a proxy, and the watches of
-//!   [`Fake::kubeconfig_behind`].
-//! - A set's controller that found the name held always rests for the same time, unless its set or a pod of its own changes.
-//! - Nobody is asked who they are, and everybody may do everything. Nothing is admitted or changed by webhooks.
-//! - There are no rolling updates, no budgets, no volumes but by name, and no taints.
+//! The API server and the controllers are those of `tidegate-miniature`; here are its way through HTTP, the watches, and the stand-in node's pods.
+//!
+//! What differs from a real cluster beyond what differs there: slow are only scripts, what is behind a proxy, and the watches of
+//! [`Fake::kubeconfig_behind`].
 
-mod admission;
-mod controllers;
 mod http;
-mod kind;
-mod object;
-mod patch;
-mod refusal;
-mod request;
-mod selector;
-mod store;
+mod kubelet;
 mod watching;
-mod write;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -30,20 +19,20 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tidegate_miniature::controllers::Controllers;
+use tidegate_miniature::kind::Kind;
+use tidegate_miniature::store::{Change, Store};
+use tidegate_miniature::write::{Effect, Writer};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
-use controllers::{Controllers, NODE};
-use store::Store;
-use write::{Effect, Writer};
-
-pub(crate) use kind::Kind;
-pub(crate) use store::{Change, What};
+use kubelet::{Kubelet, NODE};
 
 /// The namespace of the host's own things.
 const OWN_NAMESPACE: &str = "tidegate";
@@ -70,10 +59,29 @@ pub(crate) struct Shared {
 }
 
 /// What is kept.
-#[derive(Default)]
 pub(crate) struct State {
     store: Store,
     controllers: Controllers,
+    kubelet: Kubelet,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            store: Store::new(Arc::new(Timestamp::now)),
+            controllers: Controllers::default(),
+            kubelet: Kubelet::default(),
+        }
+    }
+}
+
+impl State {
+    /// When a controller has something to do though nothing changes.
+    fn next_of_controllers(&self) -> Option<Instant> {
+        let wait = self.controllers.next_at()?.duration_since(self.store.now());
+        // What is due already has no time to wait for.
+        Some(Instant::now() + Duration::try_from(wait).unwrap_or_default())
+    }
 }
 
 impl Fake {
@@ -118,7 +126,7 @@ impl Fake {
     /// Without either a main container runs until it is told to end, and exits with 0 then.
     pub(crate) fn play(&self, label: &str, script: &str) -> Result<()> {
         let script = script.parse()?;
-        self.shared.lock().controllers.kubelet.play(label, script);
+        self.shared.lock().kubelet.play(label, script);
         Ok(())
     }
 
@@ -131,7 +139,7 @@ impl Fake {
         message: Option<&str>,
     ) -> Result<()> {
         let mut state = self.shared.lock();
-        state.controllers.kubelet.finish((namespace, pod), container, exit_code, message)?;
+        state.kubelet.finish((namespace, pod), container, exit_code, message)?;
         drop(state);
         self.shared.tell();
         Ok(())
@@ -198,8 +206,8 @@ impl Shared {
     /// Has one controller do one thing; answers whether there was anything to do.
     fn control(&self) -> bool {
         let mut state = self.lock();
-        let State { store, controllers } = &mut *state;
-        controllers.act(store)
+        let State { store, controllers, kubelet } = &mut *state;
+        controllers.act(store, kubelet)
     }
 
     fn make(&self, kind: Kind, within: &str, object: &Value) -> Result<()> {
@@ -243,7 +251,8 @@ async fn control(shared: Arc<Shared>, rests: watch::Sender<u64>) {
         }
         let (due, scripted) = {
             let state = shared.lock();
-            (state.controllers.next_at(), state.controllers.kubelet.next_at())
+            let scripted = state.kubelet.next_at();
+            (state.next_of_controllers().into_iter().chain(scripted).min(), scripted)
         };
         if scripted.is_none() {
             rests.send_replace(heard);

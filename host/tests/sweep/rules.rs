@@ -8,9 +8,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use kube::config::Kubeconfig;
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
+use tidegate_miniature::kind::Kind;
+use tidegate_miniature::store::What;
 
 use crate::api::Api;
-use crate::fake::{Fake, Kind, What};
+use crate::fake::Fake;
 
 /// How long a line of a watch may take.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);

@@ -6,14 +6,14 @@ use std::time::Duration;
 use axum::body::Body;
 use futures::stream;
 use serde_json::{Value, json};
+use tidegate_miniature::kind::Kind;
+use tidegate_miniature::refusal::Refusal;
+use tidegate_miniature::request::Form;
+use tidegate_miniature::selector::Selector;
+use tidegate_miniature::store::{Change, What};
 use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
-use super::kind::Kind;
-use super::refusal::Refusal;
-use super::request::Form;
-use super::selector::Selector;
-use super::store::{Change, What};
 
 /// How long a watch lasts that does not say so itself.
 const LASTS: Duration = Duration::from_secs(1_800);
@@ -133,7 +133,14 @@ fn look(shared: &Shared, watch: &Watch, place: &mut Place) -> Look {
         return Look::Lines(lines);
     }
     let hidden = state.store.between(last, u64::MAX).next();
-    Look::Nothing { until: hidden.map_or(place.ends_at, |change| change.at + watch.delay) }
+    let now = state.store.now();
+    let shown_in = |change: &Change| {
+        // What is not hidden any more has no time to wait for.
+        let hidden_for = Duration::try_from(now.duration_since(change.at)).unwrap_or_default();
+        watch.delay.saturating_sub(hidden_for)
+    };
+    let until = hidden.map(|change| Instant::now() + shown_in(change));
+    Look::Nothing { until: until.unwrap_or(place.ends_at) }
 }
 
 /// A change as this watch tells it: what is not chosen any more is gone for it.

@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::fake::kind::Kind;
-use crate::fake::object::{Owner, name, owners, text, uid};
+use crate::kind::Kind;
+use crate::object::{Owner, name, owners, text, uid};
 
 /// Whether the set wants a pod of this ordinal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     Yes,
     No,
 }
 
 /// The owners that the claim is to have, for a member of its set.
-pub(super) fn owners_of(claim: &Value, set: &Value, member: &Value, wanted: Wanted) -> Vec<Value> {
+pub(crate) fn owners_of(claim: &Value, set: &Value, member: &Value, wanted: Wanted) -> Vec<Value> {
     let is_ours =
         |owner: &Owner<'_>| is_named(*owner, Kind::Set, set) || is_named(*owner, Kind::Pod, member);
     let of_others = owners(claim).filter(|owner| !is_ours(owner));
@@ -33,14 +33,14 @@ pub(super) fn owners_of(claim: &Value, set: &Value, member: &Value, wanted: Want
 }
 
 /// Whether the claim is about to go with a member of this name that is gone already.
-pub(super) fn is_stale(claim: &Value, set: &Value, member: &str) -> bool {
+pub(crate) fn is_stale(claim: &Value, set: &Value, member: &str) -> bool {
     let goes = text(set, "/spec/persistentVolumeClaimRetentionPolicy/whenScaled") == "Delete";
     let of_before = |owner: Owner<'_>| owner.kind() == Kind::Pod.word() && owner.name() == member;
     goes && owners(claim).any(of_before)
 }
 
 /// A reference to an owner that directs what it owns.
-pub(super) fn reference(kind: Kind, owner: &Value) -> Value {
+pub(crate) fn reference(kind: Kind, owner: &Value) -> Value {
     json!({
         "apiVersion": kind.api_version(),
         "kind": kind.word(),

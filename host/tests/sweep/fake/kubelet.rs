@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, anyhow};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
+use tidegate_miniature::controllers::Node;
+use tidegate_miniature::kind::Kind;
+use tidegate_miniature::object::{name, namespace, text, uid, version};
+use tidegate_miniature::store::Key;
+use tidegate_miniature::write::{Deletion, Part, Writer};
 use tokio::time::Instant;
 use xtask::standin::{Course, SCRIPT_ANNOTATION, Script};
 
-use super::scheduler::NODE;
-use crate::fake::kind::Kind;
-use crate::fake::object::{name, namespace, text, uid, version};
-use crate::fake::store::Key;
-use crate::fake::write::{Deletion, Part, Writer};
-
-/// Who writes.
-pub(super) const NAME: &str = "kubelet";
+/// The name of the node.
+pub(crate) const NODE: &str = "stand-in-0";
 
 /// The node's part.
 #[derive(Default)]
@@ -62,13 +61,6 @@ impl Kubelet {
     /// When something of a script is due.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         self.residents.values().filter_map(|resident| resident.course.next_at()).min()
-    }
-
-    /// Does one thing for one pod.
-    pub(super) fn act(&mut self, writer: &mut Writer<'_>, now: Instant) -> bool {
-        let pods = writer.store.list(Kind::Pod, None);
-        self.residents.retain(|known, _| pods.iter().any(|pod| uid(pod) == known));
-        pods.iter().any(|pod| text(pod, "/spec/nodeName") == NODE && self.serve(writer, pod, now))
     }
 
     fn serve(&mut self, writer: &mut Writer<'_>, object: &Value, now: Instant) -> bool {
@@ -118,6 +110,14 @@ impl Kubelet {
         let labelled = self.plays.iter().find(|(label, _)| labels.get(label).is_some());
         let labelled = labelled.map(|(_, script)| script.clone()).unwrap_or_default();
         own.map_or(labelled, |script| script.parse().unwrap_or_default())
+    }
+}
+
+impl Node for Kubelet {
+    fn act(&mut self, writer: &mut Writer<'_>) -> bool {
+        let (pods, now) = (writer.store.list(Kind::Pod, None), Instant::now());
+        self.residents.retain(|known, _| pods.iter().any(|pod| uid(pod) == known));
+        pods.iter().any(|pod| text(pod, "/spec/nodeName") == NODE && self.serve(writer, pod, now))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use super::object::{finalizers, is_deleted, name, owners};
 use super::refusal::Refusal;
 
 /// The finalizer that holds a claim while a pod uses it.
-pub(crate) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+pub const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
 
 /// What may be changed of a set's spec.
 const SET_MUTABLE: [&str; 7] = [
@@ -27,26 +26,15 @@ const SET_MUTABLE: [&str; 7] = [
 
 /// How strictly a body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub enum Reading {
     /// What is not known is left out.
     Lenient,
     /// What is not known is refused.
     Strict,
 }
 
-/// The time of this moment as objects bear it.
-pub(crate) fn now() -> String {
-    at(0)
-}
-
-/// The time so many seconds from this moment on.
-pub(crate) fn at(secs: i64) -> String {
-    let moment = Timestamp::now().as_second() + secs;
-    Timestamp::from_second(moment).unwrap_or(Timestamp::MAX).to_string()
-}
-
 /// Refuses a body that is no object of its kind.
-pub(crate) fn read(kind: Kind, body: &Value, reading: Reading) -> Result<(), Refusal> {
+pub fn read(kind: Kind, body: &Value, reading: Reading) -> Result<(), Refusal> {
     match kind {
         Kind::Pod => typed::<Pod>(kind, body, reading),
         Kind::Claim => typed::<PersistentVolumeClaim>(kind, body, reading),
@@ -56,7 +44,7 @@ pub(crate) fn read(kind: Kind, body: &Value, reading: Reading) -> Result<(), Ref
 }
 
 /// Fills in what a new object does not say.
-pub(crate) fn complete(kind: Kind, object: &mut Value) {
+pub fn complete(kind: Kind, object: &mut Value) {
     match kind {
         Kind::Pod => {
             object["status"] = json!({ "phase": "Pending" });
@@ -84,7 +72,7 @@ pub(crate) fn complete(kind: Kind, object: &mut Value) {
 }
 
 /// Refuses what an update may not do.
-pub(crate) fn may_become(kind: Kind, before: &Value, after: &Value) -> Result<(), Refusal> {
+pub fn may_become(kind: Kind, before: &Value, after: &Value) -> Result<(), Refusal> {
     let invalid = |field: &str, why: &str| Err(Refusal::invalid(kind, name(before), field, why));
     if before["metadata"]["uid"] != after["metadata"]["uid"] {
         return invalid("metadata.uid", "field is immutable");
@@ -130,7 +118,7 @@ pub(crate) fn may_become(kind: Kind, before: &Value, after: &Value) -> Result<()
 }
 
 /// Refuses owner references that name nobody, or two that both direct the object.
-pub(crate) fn well_owned(kind: Kind, object: &Value) -> Result<(), Refusal> {
+pub fn well_owned(kind: Kind, object: &Value) -> Result<(), Refusal> {
     let field = "metadata.ownerReferences";
     for owner in owners(object) {
         if [owner.uid(), owner.name(), owner.kind(), owner.api_version()].contains(&"") {

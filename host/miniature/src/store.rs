@@ -4,55 +4,61 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::kind::Kind;
+
+/// What tells the time in a cluster.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How many changes are kept: what a test may be late by, in memory that many tests can share.
 const CHANGES_MAX: usize = 5_000;
 
 /// Where an object lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
+pub struct Key {
     /// Its kind.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// Its namespace; empty where its kind lies in none.
-    pub(crate) namespace: String,
+    pub namespace: String,
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
 }
 
 /// What a change did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub enum What {
+    /// It made the object.
     Created,
+    /// It changed the object.
     Updated,
+    /// It let go of the object for good.
     Deleted,
 }
 
 /// One change.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub struct Change {
     /// Its number, from 1; the version of the object that it left.
-    pub(crate) revision: u64,
+    pub revision: u64,
     /// What it did.
-    pub(crate) what: What,
+    pub what: What,
     /// To which object.
-    pub(crate) key: Key,
+    pub key: Key,
     /// The object as it is since then, or as it was last.
-    pub(crate) object: Arc<Value>,
+    pub object: Arc<Value>,
     /// The object as it was before.
-    pub(crate) before: Option<Arc<Value>>,
+    pub before: Option<Arc<Value>>,
     /// Who asked for it: a client by its user agent, or a controller by its name.
-    pub(crate) by: String,
+    pub by: String,
     /// When it was made.
-    pub(crate) at: Instant,
+    pub at: Timestamp,
 }
 
 /// Every object, and the changes that made it what it is.
-#[derive(Default)]
-pub(crate) struct Store {
+pub struct Store {
+    clock: Clock,
     objects: BTreeMap<Key, Arc<Value>>,
     revision: u64,
     /// The changes after `compacted`, each with the revision after that of the one before.
@@ -63,45 +69,66 @@ pub(crate) struct Store {
 
 impl Key {
     /// The key of an object in a namespace.
-    pub(crate) fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
         let namespace = if kind.is_namespaced() { namespace } else { "" };
         Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 }
 
 impl Store {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            objects: BTreeMap::new(),
+            revision: 0,
+            changes: VecDeque::new(),
+            compacted: 0,
+            uids: 0,
+        }
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The time so many seconds from this moment on, as objects bear it: in whole seconds.
+    #[must_use]
+    pub fn stamp(&self, secs: i64) -> String {
+        let moment = self.now().as_second() + secs;
+        Timestamp::from_second(moment).unwrap_or(Timestamp::MAX).to_string()
+    }
+
     /// The number of the last change.
-    pub(crate) const fn revision(&self) -> u64 {
+    pub const fn revision(&self) -> u64 {
         self.revision
     }
 
     /// The object, if it is there.
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Value>> {
+    pub fn get(&self, key: &Key) -> Option<Arc<Value>> {
         self.objects.get(key).cloned()
     }
 
     /// The objects of a kind, in the order of their namespaces and names; in one namespace, where one is named.
-    pub(crate) fn list(&self, kind: Kind, namespace: Option<&str>) -> Vec<Arc<Value>> {
+    pub fn list(&self, kind: Kind, namespace: Option<&str>) -> Vec<Arc<Value>> {
         of_kind(&self.objects, kind, namespace)
     }
 
     /// The objects that bear this namespace, of whatever kind.
-    pub(crate) fn content(&self, namespace: &str) -> Vec<Key> {
+    pub fn content(&self, namespace: &str) -> Vec<Key> {
         self.objects.keys().filter(|key| key.namespace == namespace).cloned().collect()
     }
 
     /// Every object.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+    pub fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
         self.objects.iter()
     }
 
     /// The same list as it was after this revision, of which nothing may be forgotten.
-    pub(crate) fn list_at(
-        &self,
-        revision: u64,
-        kind: Kind,
-        namespace: Option<&str>,
-    ) -> Vec<Arc<Value>> {
+    pub fn list_at(&self, revision: u64, kind: Kind, namespace: Option<&str>) -> Vec<Arc<Value>> {
         let mut objects = self.objects.clone();
         let later = self.changes.iter().rev().take_while(|change| change.revision > revision);
         for change in later {
@@ -114,42 +141,44 @@ impl Store {
     }
 
     /// The changes after this revision, up to the other.
-    pub(crate) fn between(&self, after: u64, last: u64) -> impl Iterator<Item = &Change> {
+    pub fn between(&self, after: u64, last: u64) -> impl Iterator<Item = &Change> {
         let known = self.changes.partition_point(|change| change.revision <= after);
         self.changes.range(known..).take_while(move |change| change.revision <= last)
     }
 
     /// The revision that was the newest, this long ago.
-    pub(crate) fn revision_before(&self, delay: Duration) -> u64 {
-        let known = self.changes.partition_point(|change| change.at.elapsed() >= delay);
+    pub fn revision_before(&self, delay: Duration) -> u64 {
+        let now = self.now();
+        let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+        let known = self.changes.partition_point(|change| now.duration_since(change.at) >= delay);
         let known = known.checked_sub(1).and_then(|last| self.changes.get(last));
         known.map_or(self.compacted, |change| change.revision)
     }
 
     /// The changes that are not forgotten.
-    pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter()
     }
 
     /// Whether what was after this revision is forgotten.
-    pub(crate) const fn is_forgotten(&self, revision: u64) -> bool {
+    pub const fn is_forgotten(&self, revision: u64) -> bool {
         revision < self.compacted
     }
 
     /// Forgets what was before.
-    pub(crate) fn compact(&mut self) {
+    pub fn compact(&mut self) {
         self.changes.clear();
         self.compacted = self.revision;
     }
 
     /// A UID that no object has had.
-    pub(crate) fn fresh_uid(&mut self) -> String {
+    pub fn fresh_uid(&mut self) -> String {
         self.uids += 1;
         format!("00000000-0000-4000-8000-{:012x}", self.uids)
     }
 
     /// Keeps this as the object's newest version; answers it with that version.
-    pub(crate) fn put(&mut self, key: &Key, object: Value, by: &str) -> Arc<Value> {
+    pub fn put(&mut self, key: &Key, object: Value, by: &str) -> Arc<Value> {
         let object = self.numbered(object);
         let before = self.objects.insert(key.clone(), Arc::clone(&object));
         let what = if before.is_some() { What::Updated } else { What::Created };
@@ -158,7 +187,7 @@ impl Store {
     }
 
     /// Lets go of the object for good.
-    pub(crate) fn remove(&mut self, key: &Key, by: &str) {
+    pub fn remove(&mut self, key: &Key, by: &str) {
         if let Some(before) = self.objects.remove(key) {
             let last = self.numbered(Value::clone(&before));
             self.note(What::Deleted, key, (last, Some(before)), by);
@@ -178,7 +207,7 @@ impl Store {
         (object, before): (Arc<Value>, Option<Arc<Value>>),
         by: &str,
     ) {
-        let (revision, at) = (self.revision, Instant::now());
+        let (revision, at) = (self.revision, self.now());
         let (key, by) = (key.clone(), by.to_owned());
         self.changes.push_back(Change { revision, what, key, object, before, by, at });
         if self.changes.len() > CHANGES_MAX

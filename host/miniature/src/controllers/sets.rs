@@ -2,32 +2,31 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::retention::{Wanted, is_stale, owners_of, reference};
-use crate::fake::kind::Kind;
-use crate::fake::object::{
+use crate::kind::Kind;
+use crate::object::{
     controller, has_ended, is_deleted, items, name, namespace, text, uid, version,
 };
-use crate::fake::store::{Key, Store};
-use crate::fake::write::{Deletion, Part, Writer};
+use crate::store::{Key, Store};
+use crate::write::{Deletion, Part, Writer};
 
 /// Who writes.
-pub(super) const NAME: &str = "statefulset-controller";
+pub(crate) const NAME: &str = "statefulset-controller";
 
 /// How long the controller rests once it could not make a member because its name was held, unless the set or one of the set's own pods
 /// changes. The real one tries again after 5 ms, and then each time after twice as long, up to 1000 s: this is longer than anything that a test
 /// expects to come of a change, and short enough to be waited for where nobody is left who could wake it.
-const RESTS: Duration = Duration::from_secs(30);
+const RESTS: SignedDuration = SignedDuration::from_secs(30);
 
 /// The controller.
 #[derive(Default)]
-pub(super) struct Controller {
+pub(crate) struct Controller {
     /// What each set, by its UID, and its pods were like when it began to rest, and until when it does.
-    resting: BTreeMap<String, (Sight, Instant)>,
+    resting: BTreeMap<String, (Sight, Timestamp)>,
 }
 
 /// The versions of a set and of its own pods.
@@ -54,18 +53,19 @@ struct Look<'a> {
 
 impl Controller {
     /// Does one thing for one set.
-    pub(super) fn act(&mut self, writer: &mut Writer<'_>, now: Instant) -> bool {
+    pub(crate) fn act(&mut self, writer: &mut Writer<'_>) -> bool {
+        let now = writer.store.now();
         let sets = writer.store.list(Kind::Set, None);
         self.resting.retain(|known, _| sets.iter().any(|set| uid(set) == known));
         sets.iter().any(|set| self.sync(writer, set, now))
     }
 
     /// When it has rested long enough for some set.
-    pub(super) fn next_at(&self) -> Option<Instant> {
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
         self.resting.values().map(|(_, until)| *until).min()
     }
 
-    fn sync(&mut self, writer: &mut Writer<'_>, set: &Value, now: Instant) -> bool {
+    fn sync(&mut self, writer: &mut Writer<'_>, set: &Value, now: Timestamp) -> bool {
         let look = Look::at(writer.store, set);
         if !is_deleted(set) && adopt(writer, set) {
             return true;

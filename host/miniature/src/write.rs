@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::admission::{self, at, now};
+use super::admission;
 use super::kind::Kind;
 use super::object::{finalizers, has_ended, is_deleted, name, namespace, text, uid, version};
 use super::refusal::Refusal;
 use super::store::{Key, Store};
 
 /// The finalizer of an object that is deleted after what it owns.
-pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+pub const FOREGROUND: &str = "foregroundDeletion";
 /// The finalizer of an object that is deleted without what it owns.
-pub(crate) const ORPHAN: &str = "orphan";
+pub const ORPHAN: &str = "orphan";
 
 /// Whether a write is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub enum Effect {
+    /// It is.
     Real,
     /// It is answered as if it were.
     DryRun,
@@ -25,7 +26,7 @@ pub(crate) enum Effect {
 
 /// Which part of an object an update changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// Everything but the status.
     Main,
     /// The status, and what of the metadata may go with it.
@@ -36,47 +37,50 @@ pub(crate) enum Part {
 
 /// What becomes of what an object owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Propagation {
+pub enum Propagation {
+    /// It goes after the object.
     Background,
+    /// It goes before the object.
     Foreground,
+    /// It stays.
     Orphan,
 }
 
 /// How an object is deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Deletion {
+pub struct Deletion {
     /// Only the object with this UID.
-    pub(crate) uid: Option<String>,
+    pub uid: Option<String>,
     /// Only the object in this version.
-    pub(crate) version: Option<String>,
+    pub version: Option<String>,
     /// What becomes of what it owns.
-    pub(crate) propagation: Option<Propagation>,
+    pub propagation: Option<Propagation>,
     /// How long it has to end.
-    pub(crate) grace_secs: Option<i64>,
+    pub grace_secs: Option<i64>,
 }
 
 /// Somebody who writes.
-pub(crate) struct Writer<'a> {
+pub struct Writer<'a> {
     /// What is written to.
-    pub(crate) store: &'a mut Store,
+    pub store: &'a mut Store,
     /// Who writes.
-    pub(crate) by: &'a str,
+    pub by: &'a str,
     /// Whether anything is kept of it.
-    pub(crate) effect: Effect,
+    pub effect: Effect,
 }
 
 type Answer = Result<Arc<Value>, Refusal>;
 
 impl Deletion {
     /// Of exactly this object, in whatever version.
-    pub(crate) fn of(object: &Value) -> Self {
+    pub fn of(object: &Value) -> Self {
         Self { uid: Some(uid(object).to_owned()), ..Self::default() }
     }
 }
 
 impl Writer<'_> {
     /// Creates an object in a namespace.
-    pub(crate) fn create(&mut self, kind: Kind, within: &str, body: &Value) -> Answer {
+    pub fn create(&mut self, kind: Kind, within: &str, body: &Value) -> Answer {
         let mut object = body.clone();
         let uid = self.store.fresh_uid();
         let metadata = &mut object["metadata"];
@@ -90,7 +94,7 @@ impl Writer<'_> {
         object["kind"] = json!(kind.word());
         let metadata = &mut object["metadata"];
         metadata["uid"] = json!(uid);
-        metadata["creationTimestamp"] = json!(now());
+        metadata["creationTimestamp"] = json!(self.store.stamp(0));
         if kind.is_namespaced() {
             metadata["namespace"] = json!(within);
         }
@@ -103,7 +107,7 @@ impl Writer<'_> {
     }
 
     /// Changes an object. One that nothing changes of keeps its version.
-    pub(crate) fn update(
+    pub fn update(
         &mut self,
         key: &Key,
         part: Part,
@@ -140,7 +144,7 @@ impl Writer<'_> {
     }
 
     /// Deletes an object: at once, or when its grace and its finalizers are over. Answers it as it was last.
-    pub(crate) fn delete(&mut self, key: &Key, asked: &Deletion) -> Answer {
+    pub fn delete(&mut self, key: &Key, asked: &Deletion) -> Answer {
         let before = self.find(key)?;
         precondition(key, "UID", asked.uid.as_deref(), uid(&before))?;
         precondition(key, "ResourceVersion", asked.version.as_deref(), version(&before))?;
@@ -171,14 +175,14 @@ impl Writer<'_> {
             after["metadata"]["generation"] = json!(generation(&before) + 1);
         }
         if !is_deleted(&before) || grace_of(&before) != grace_secs {
-            after["metadata"]["deletionTimestamp"] = json!(at(grace_secs));
+            after["metadata"]["deletionTimestamp"] = json!(self.store.stamp(grace_secs));
         }
         after["metadata"]["deletionGracePeriodSeconds"] = json!(grace_secs);
         Ok(if *before == after { before } else { self.keep(key, after) })
     }
 
     /// Deletes a pod as a node that is emptied does, and marks it so. No budget stands in the way.
-    pub(crate) fn evict(&mut self, key: &Key, asked: &Deletion) -> Answer {
+    pub fn evict(&mut self, key: &Key, asked: &Deletion) -> Answer {
         let before = self.find(key)?;
         precondition(key, "UID", asked.uid.as_deref(), uid(&before))?;
         let mark = json!({
@@ -186,7 +190,7 @@ impl Writer<'_> {
             "status": "True",
             "reason": "EvictionByEvictionAPI",
             "message": "Eviction API: evicting",
-            "lastTransitionTime": now(),
+            "lastTransitionTime": self.store.stamp(0),
         });
         if !is_deleted(&before) {
             self.update(key, Part::Status, |pod| Ok(with_condition(pod, mark)))?;
@@ -195,7 +199,7 @@ impl Writer<'_> {
     }
 
     /// Lets a namespace go of which nothing is left.
-    pub(crate) fn finalize(&mut self, namespace: &Key) {
+    pub fn finalize(&mut self, namespace: &Key) {
         self.drop(namespace);
     }
 
@@ -248,7 +252,7 @@ impl Writer<'_> {
 }
 
 /// The object with this condition in the place of the one of its type.
-pub(crate) fn with_condition(object: &Value, condition: Value) -> Value {
+pub fn with_condition(object: &Value, condition: Value) -> Value {
     let mut object = object.clone();
     let before = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let others: Vec<Value> =

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::fake::kind::Kind;
-use crate::fake::object::{Owner, finalizers, is_deleted, owners, uid};
-use crate::fake::store::{Key, Store};
-use crate::fake::write::{Deletion, FOREGROUND, ORPHAN, Part, Propagation, Writer};
+use crate::kind::Kind;
+use crate::object::{Owner, finalizers, is_deleted, owners, uid};
+use crate::store::{Key, Store};
+use crate::write::{Deletion, FOREGROUND, ORPHAN, Part, Propagation, Writer};
 
 /// Who writes.
-pub(super) const NAME: &str = "garbage-collector";
+pub(crate) const NAME: &str = "garbage-collector";
 
 /// What an owner is to an object that it owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ enum Standing {
 }
 
 /// Does one thing for one object.
-pub(super) fn act(writer: &mut Writer<'_>) -> bool {
+pub(crate) fn act(writer: &mut Writer<'_>) -> bool {
     let concerns = |object: &Value| {
         owners(object).next().is_some() || (is_deleted(object) && !finalizers(object).is_empty())
     };

@@ -1,15 +1,23 @@
-//! The kinds of object that the fake API server keeps.
+//! The kinds of object that are kept.
 
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A Namespace.
     Namespace,
+    /// A Node.
     Node,
+    /// A ConfigMap.
     ConfigMap,
+    /// A StatefulSet.
     Set,
+    /// A Pod.
     Pod,
+    /// A PersistentVolumeClaim.
     Claim,
+    /// An Event.
     Event,
+    /// A Lease.
     Lease,
 }
 
@@ -27,17 +35,17 @@ impl Kind {
     ];
 
     /// The kind whose collection lies at this place of a path.
-    pub(crate) fn at(api_version: &str, plural: &str) -> Option<Self> {
+    pub fn at(api_version: &str, plural: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.api_version() == api_version && it.plural() == plural)
     }
 
     /// The kind that an object or a reference names.
-    pub(crate) fn named(api_version: &str, word: &str) -> Option<Self> {
+    pub fn named(api_version: &str, word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.api_version() == api_version && it.word() == word)
     }
 
     /// The name of its collections.
-    pub(crate) const fn plural(self) -> &'static str {
+    pub const fn plural(self) -> &'static str {
         match self {
             Self::Namespace => "namespaces",
             Self::Node => "nodes",
@@ -51,7 +59,7 @@ impl Kind {
     }
 
     /// What stands in `kind`.
-    pub(crate) const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Namespace => "Namespace",
             Self::Node => "Node",
@@ -65,7 +73,7 @@ impl Kind {
     }
 
     /// What stands in `apiVersion`.
-    pub(crate) const fn api_version(self) -> &'static str {
+    pub const fn api_version(self) -> &'static str {
         match self {
             Self::Namespace | Self::Node | Self::ConfigMap | Self::Pod | Self::Claim => "v1",
             Self::Set => "apps/v1",
@@ -75,12 +83,12 @@ impl Kind {
     }
 
     /// The group of the API; empty for the oldest one.
-    pub(crate) fn group(self) -> &'static str {
+    pub fn group(self) -> &'static str {
         self.api_version().split_once('/').map_or("", |(group, _)| group)
     }
 
     /// Whether it lies in a namespace.
-    pub(crate) const fn is_namespaced(self) -> bool {
+    pub const fn is_namespaced(self) -> bool {
         match self {
             Self::Namespace | Self::Node => false,
             Self::ConfigMap | Self::Set | Self::Pod | Self::Claim | Self::Event | Self::Lease => {
@@ -90,7 +98,7 @@ impl Kind {
     }
 
     /// Whether its status is written apart from the rest.
-    pub(crate) const fn has_status(self) -> bool {
+    pub const fn has_status(self) -> bool {
         match self {
             Self::Namespace | Self::Node | Self::Set | Self::Pod | Self::Claim => true,
             Self::ConfigMap | Self::Event | Self::Lease => false,
@@ -98,7 +106,7 @@ impl Kind {
     }
 
     /// Whether a change of its spec is counted in `metadata.generation`.
-    pub(crate) const fn has_generation(self) -> bool {
+    pub const fn has_generation(self) -> bool {
         match self {
             Self::Set | Self::Pod => true,
             Self::Namespace

@@ -1,15 +1,15 @@
 //! A namespace that is deleted goes when everything in it is gone.
 
-use crate::fake::kind::Kind;
-use crate::fake::object::{is_deleted, name};
-use crate::fake::store::Key;
-use crate::fake::write::{Deletion, Propagation, Writer};
+use crate::kind::Kind;
+use crate::object::{is_deleted, name};
+use crate::store::Key;
+use crate::write::{Deletion, Propagation, Writer};
 
 /// Who writes.
-pub(super) const NAME: &str = "namespaces";
+pub(crate) const NAME: &str = "namespaces";
 
 /// Deletes one thing of a namespace that is to go, or lets the namespace go.
-pub(super) fn act(writer: &mut Writer<'_>) -> bool {
+pub(crate) fn act(writer: &mut Writer<'_>) -> bool {
     let namespaces = writer.store.list(Kind::Namespace, None);
     namespaces.iter().filter(|it| is_deleted(it)).any(|namespace| {
         let content = writer.store.content(name(namespace));

@@ -4,19 +4,29 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::fake::admission::CLAIM_PROTECTION;
-use crate::fake::kind::Kind;
-use crate::fake::object::{claims_of, finalizers, is_deleted, name, namespace, text, uid};
-use crate::fake::store::{Key, Store};
-use crate::fake::write::{Part, Writer};
+use crate::admission::CLAIM_PROTECTION;
+use crate::kind::Kind;
+use crate::object::{claims_of, finalizers, is_deleted, name, namespace, text, uid};
+use crate::store::{Key, Store};
+use crate::write::{Part, Writer};
 
 /// Who writes.
-pub(super) const NAME: &str = "claims";
+pub(crate) const NAME: &str = "claims";
+
+/// Which claims get a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Provisioning {
+    /// Those that name no class: one that names a class is left to whoever serves that class, and there is nobody.
+    #[default]
+    WithoutClass,
+    /// All.
+    Every,
+}
 
 /// Binds one claim, or lets one go.
-pub(super) fn act(writer: &mut Writer<'_>) -> bool {
+pub(crate) fn act(writer: &mut Writer<'_>, provisioning: Provisioning) -> bool {
     let claims = writer.store.list(Kind::Claim, None);
-    if let Some(claim) = claims.iter().find(|claim| wants_volume(claim)) {
+    if let Some(claim) = claims.iter().find(|claim| wants_volume(claim, provisioning)) {
         return bind(writer, claim);
     }
     let free = claims.iter().find(|claim| {
@@ -27,10 +37,12 @@ pub(super) fn act(writer: &mut Writer<'_>) -> bool {
     free.is_some_and(|claim| let_go(writer, claim))
 }
 
-/// A claim that names a class is left to whoever serves that class, and there is nobody.
-fn wants_volume(claim: &Value) -> bool {
-    let is_pending = text(claim, "/status/phase") == "Pending";
-    is_pending && !is_deleted(claim) && claim["spec"]["storageClassName"].is_null()
+fn wants_volume(claim: &Value, provisioning: Provisioning) -> bool {
+    let is_served = match provisioning {
+        Provisioning::WithoutClass => claim["spec"]["storageClassName"].is_null(),
+        Provisioning::Every => true,
+    };
+    is_served && text(claim, "/status/phase") == "Pending" && !is_deleted(claim)
 }
 
 fn bind(writer: &mut Writer<'_>, claim: &Value) -> bool {

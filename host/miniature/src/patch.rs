@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 
 /// How a patch is spelt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+pub enum Style {
     /// What is named takes the place of what was there, lists as a whole.
     Merge,
     /// Some lists are merged item by item.
@@ -37,7 +37,7 @@ const UNITED: &str = "finalizers";
 
 impl Style {
     /// The style that a content type names.
-    pub(crate) fn of(content_type: &str) -> Result<Self, Refusal> {
+    pub fn of(content_type: &str) -> Result<Self, Refusal> {
         match content_type {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic),
@@ -47,7 +47,7 @@ impl Style {
 }
 
 /// The object as the patch makes it.
-pub(crate) fn patched(object: &Value, patch: &Value, style: Style) -> Result<Value, Refusal> {
+pub fn patched(object: &Value, patch: &Value, style: Style) -> Result<Value, Refusal> {
     let mut after = object.clone();
     merge(&mut after, patch, style)?;
     Ok(after)

@@ -10,24 +10,25 @@ use super::selector::Selector;
 
 /// The place that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub struct Place {
     /// The kind of object.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// The namespace, where one is named.
-    pub(crate) namespace: Option<String>,
+    pub namespace: Option<String>,
     /// The object, where it is one.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// The part of it that is asked for, such as `status`; empty for the whole.
-    pub(crate) part: String,
+    pub part: String,
 }
 
 /// What stands behind the question mark.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Query(BTreeMap<String, String>);
+pub struct Query(BTreeMap<String, String>);
 
 /// How objects are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
+    /// Everything.
     Whole,
     /// Their metadata alone.
     Metadata,
@@ -35,7 +36,7 @@ pub(crate) enum Form {
 
 impl Place {
     /// Reads a path.
-    pub(crate) fn of(path: &str) -> Option<Self> {
+    pub fn of(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (version, rest) = match parts.as_slice() {
             ["api", version, rest @ ..] => ((*version).to_owned(), rest),
@@ -60,38 +61,38 @@ impl Place {
 
 impl Query {
     /// Reads a query.
-    pub(crate) fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         Self(pairs.map(|(key, value)| (decoded(key), decoded(value))).collect())
     }
 
     /// The value of a key; empty where it has none.
-    pub(crate) fn get(&self, key: &str) -> &str {
+    pub fn get(&self, key: &str) -> &str {
         self.0.get(key).map_or("", String::as_str)
     }
 
     /// A number, where there is one.
-    pub(crate) fn number(&self, key: &str) -> Result<Option<u64>, Refusal> {
+    pub fn number(&self, key: &str) -> Result<Option<u64>, Refusal> {
         let text = self.get(key);
         let wrong = |_| Refusal::bad_request(format!("{key}: Invalid value: {text:?}"));
         (!text.is_empty()).then(|| text.parse().map_err(wrong)).transpose()
     }
 
     /// What it chooses of a collection.
-    pub(crate) fn selector(&self, kind: Kind) -> Result<Selector, Refusal> {
+    pub fn selector(&self, kind: Kind) -> Result<Selector, Refusal> {
         Selector::parse(kind, self.get("labelSelector"), self.get("fieldSelector"))
     }
 }
 
 impl Form {
     /// The form that a client accepts.
-    pub(crate) fn of(accept: &str) -> Self {
+    pub fn of(accept: &str) -> Self {
         if accept.contains("as=PartialObjectMetadata") { Self::Metadata } else { Self::Whole }
     }
 
     /// An object in this form.
-    pub(crate) fn one(self, object: &Value) -> Value {
+    pub fn one(self, object: &Value) -> Value {
         match self {
             Self::Whole => object.clone(),
             Self::Metadata => json!({
@@ -103,7 +104,7 @@ impl Form {
     }
 
     /// A list of objects in this form. The items of a list do not say their kind, unless they are not of the kind that is listed.
-    pub(crate) fn list(self, kind: Kind, metadata: &Value, items: &[Value]) -> Value {
+    pub fn list(self, kind: Kind, metadata: &Value, items: &[Value]) -> Value {
         let items: Vec<Value> = items.iter().map(|item| self.one(item)).collect();
         let bare = |mut item: Value| {
             for field in ["kind", "apiVersion"] {

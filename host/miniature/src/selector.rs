@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 
 /// What a query chooses of a collection. An empty one chooses all.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Selector {
+pub struct Selector {
     labels: Vec<Label>,
     fields: Vec<Field>,
 }
@@ -30,7 +30,7 @@ struct Field {
 
 impl Selector {
     /// Reads both halves of a query.
-    pub(crate) fn parse(kind: Kind, labels: &str, fields: &str) -> Result<Self, Refusal> {
+    pub fn parse(kind: Kind, labels: &str, fields: &str) -> Result<Self, Refusal> {
         let terms = |text: &str| -> Vec<String> {
             let terms = text.split(',').map(str::trim);
             terms.filter(|term| !term.is_empty()).map(str::to_owned).collect()
@@ -42,7 +42,7 @@ impl Selector {
     }
 
     /// Whether it chooses the object.
-    pub(crate) fn matches(&self, object: &Value) -> bool {
+    pub fn matches(&self, object: &Value) -> bool {
         let label = |key: &str| object["metadata"]["labels"].get(key).and_then(Value::as_str);
         let labels = self.labels.iter().all(|term| match term {
             Label::Exists(key) => label(key).is_some(),

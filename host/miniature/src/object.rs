@@ -4,95 +4,95 @@ use serde_json::Value;
 
 /// Which part a controller's own owner reference plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owner<'a> {
+pub struct Owner<'a> {
     /// The reference itself.
-    pub(crate) reference: &'a Value,
+    pub reference: &'a Value,
 }
 
 impl<'a> Owner<'a> {
     /// The UID of the owner.
-    pub(crate) fn uid(self) -> &'a str {
+    pub fn uid(self) -> &'a str {
         text(self.reference, "/uid")
     }
 
     /// The name of the owner.
-    pub(crate) fn name(self) -> &'a str {
+    pub fn name(self) -> &'a str {
         text(self.reference, "/name")
     }
 
     /// The kind of the owner, as the reference spells it.
-    pub(crate) fn kind(self) -> &'a str {
+    pub fn kind(self) -> &'a str {
         text(self.reference, "/kind")
     }
 
     /// The version of the owner's kind.
-    pub(crate) fn api_version(self) -> &'a str {
+    pub fn api_version(self) -> &'a str {
         text(self.reference, "/apiVersion")
     }
 
     /// Whether the owner is the one that directs the object.
-    pub(crate) fn is_controller(self) -> bool {
+    pub fn is_controller(self) -> bool {
         self.reference["controller"] == true
     }
 
     /// Whether an owner that is deleted in the foreground waits for the object.
-    pub(crate) fn blocks(self) -> bool {
+    pub fn blocks(self) -> bool {
         self.reference["blockOwnerDeletion"] == true
     }
 }
 
 /// The text at this place; empty where there is none.
-pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The items of the list at this place; none where there is no list.
-pub(crate) fn items<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+pub fn items<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
     object.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// Its name.
-pub(crate) fn name(object: &Value) -> &str {
+pub fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
 
 /// Its namespace.
-pub(crate) fn namespace(object: &Value) -> &str {
+pub fn namespace(object: &Value) -> &str {
     text(object, "/metadata/namespace")
 }
 
 /// Its UID.
-pub(crate) fn uid(object: &Value) -> &str {
+pub fn uid(object: &Value) -> &str {
     text(object, "/metadata/uid")
 }
 
 /// Its version.
-pub(crate) fn version(object: &Value) -> &str {
+pub fn version(object: &Value) -> &str {
     text(object, "/metadata/resourceVersion")
 }
 
 /// Whether it is being deleted.
-pub(crate) fn is_deleted(object: &Value) -> bool {
+pub fn is_deleted(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 
 /// Its finalizers.
-pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
+pub fn finalizers(object: &Value) -> Vec<&str> {
     items(object, "/metadata/finalizers").filter_map(Value::as_str).collect()
 }
 
 /// Who owns it.
-pub(crate) fn owners(object: &Value) -> impl Iterator<Item = Owner<'_>> {
+pub fn owners(object: &Value) -> impl Iterator<Item = Owner<'_>> {
     items(object, "/metadata/ownerReferences").map(|reference| Owner { reference })
 }
 
 /// Who directs it.
-pub(crate) fn controller(object: &Value) -> Option<Owner<'_>> {
+pub fn controller(object: &Value) -> Option<Owner<'_>> {
     owners(object).find(|owner| owner.is_controller())
 }
 
 /// The claims that a pod mounts, by name.
-pub(crate) fn claims_of(pod: &Value) -> impl Iterator<Item = &str> {
+pub fn claims_of(pod: &Value) -> impl Iterator<Item = &str> {
     let named = |volume: &'_ Value| volume.pointer("/persistentVolumeClaim/claimName").is_some();
     items(pod, "/spec/volumes")
         .filter(move |volume| named(volume))
@@ -100,6 +100,6 @@ pub(crate) fn claims_of(pod: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// Whether a pod's containers have ended for good.
-pub(crate) fn has_ended(pod: &Value) -> bool {
+pub fn has_ended(pod: &Value) -> bool {
     matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
 }
