@@ -9,6 +9,7 @@ use crate::{
     cluster::{self, Patience},
     lease::Timing,
     operator::OperatorCommand,
+    simulate::args::SimulateArgs,
 };
 
 /// The longest span of a lease, in seconds: nobody waits longer than an hour for a dead host.
@@ -35,6 +36,8 @@ pub enum Command {
     /// What a policy's author does.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Shows a whole passage offline: a set, a scale-down, a policy, what would happen and why.
+    Simulate(Box<SimulateArgs>),
     /// What an operator does when a drain does not go on.
     #[command(flatten)]
     Operator(OperatorCommand),

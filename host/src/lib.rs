@@ -22,4 +22,5 @@ pub mod queue;
 pub mod reconcile;
 pub mod report;
 pub mod run;
+pub mod simulate;
 pub mod watch;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tidegate::{
     args::{Cli, Command},
-    author, operator, policy, run,
+    author, operator, policy, run, simulate,
 };
 
 fn main() -> ExitCode {
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Compile => policy::compile_child_main(),
         Command::Policy(command) => author::run(command),
         Command::Operator(command) => operator::run(command),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Run(args) => match run::run(*args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -26,7 +26,7 @@ use std::{
 };
 
 use tidegate_core::{Reason, Set, Settings};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     cluster::Cluster,
@@ -59,6 +59,8 @@ struct Inner {
     checks: Arc<Turns>,
     desk: Mutex<Desk>,
     wake: mpsc::Sender<Key>,
+    /// Told of every change of the book.
+    turned: Notify,
 }
 
 #[derive(Default)]
@@ -101,7 +103,8 @@ impl Modules {
     ) -> Self {
         let (turns, checks) = (Arc::new(Turns::new()), Arc::new(Turns::new()));
         let desk = Mutex::default();
-        Self(Arc::new(Inner { policies, sources, cluster, turns, checks, desk, wake }))
+        let turned = Notify::new();
+        Self(Arc::new(Inner { policies, sources, cluster, turns, checks, desk, wake, turned }))
     }
 
     /// Takes note of what a set names and of its drain pods, by name, and has what is missing fetched and checked. `settings` are none where the set
@@ -178,6 +181,20 @@ impl Modules {
         })
     }
 
+    /// Waits until nothing is being read, compiled or checked; answers whether anything was. What is tried again later is not waited for.
+    pub async fn rest(&self) -> bool {
+        let mut was_busy = false;
+        loop {
+            let mut turned = std::pin::pin!(self.0.turned.notified());
+            turned.as_mut().enable();
+            if !self.desk().book.is_busy() {
+                return was_busy;
+            }
+            was_busy = true;
+            turned.await;
+        }
+    }
+
     /// That a set is gone.
     pub fn set_gone(&self, uid: &str) {
         self.change(|book| ((), book.set_gone(uid)));
@@ -232,6 +249,7 @@ impl Modules {
             self.0.policies.forget(digest);
         }
         drop(desk);
+        self.0.turned.notify_waiters();
         for ((namespace, set), digest) in &errands.swapped {
             tracing::info!(namespace, set, %digest, "another policy is in use");
         }

@@ -111,7 +111,7 @@ async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<
 }
 
 /// That a policy is not taken into use is told when the set names it, whether anything is to be drained by then or not; and so is the end of that.
-fn report_policy(host: &Host, seen: &Seen, plan: &mut Plan) {
+pub fn report_policy(host: &Host, seen: &Seen, plan: &mut Plan) {
     let Some(settings) = settings(seen) else {
         return;
     };

@@ -136,6 +136,13 @@ pub(super) enum Standing {
 }
 
 impl Book {
+    /// Whether anything is being loaded or checked.
+    pub(super) fn is_busy(&self) -> bool {
+        let is_loading = |entry: &Entry| !matches!(entry.work, Work::Idle);
+        let is_checked = |naming: &Naming| matches!(naming.check, Checking::Running(..));
+        self.places.values().any(is_loading) || self.sets.values().any(is_checked)
+    }
+
     /// Writes down what a set names and what its drain pods stand on, in the place of what was written before.
     pub(super) fn attend(
         &mut self,

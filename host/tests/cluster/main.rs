@@ -21,6 +21,7 @@ mod diagnosis;
 mod dry_run;
 mod examples;
 mod fleet;
+mod foreseen;
 mod guards;
 mod handmade;
 mod install;
@@ -118,6 +119,7 @@ fn main() -> ExitCode {
         torn_down::TESTS,
         rights::TESTS,
         fleet::TESTS,
+        foreseen::TESTS,
         weight::TESTS,
         two_hosts::TESTS,
         operator::TESTS,
