@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::audit::{Asked, asked_by};
 use crate::site::{Site, gate};
 use crate::store::Store;
 use crate::trial::{Test, test};
@@ -18,13 +19,15 @@ pub(crate) const TESTS: &[Test] = &[
 /// The label by which a namespace takes no pod that runs as root.
 const RESTRICTED: &str = "pod-security.kubernetes.io/enforce";
 
+/// Who a person is to the API server, by the kubeconfig of the cluster.
+const ADMIN: &str = "admin";
 /// What a line of a shown pod begins with.
 const SHOWN: &str = "             ";
 
 /// Three members go down to one: both drain pods are shown as they would be sent, admission lets both pass, and the cluster is as it was.
 fn shown(site: &Site<'_>) -> Result<()> {
     site.start(&Store::exec(&json!({ "script": gate() })).of(3))?;
-    let before = versions(site)?;
+    let (before, asked) = (versions(site)?, written(site)?.len());
     let said = well(&site.foresee(&["--replicas", "1", "--show-pod"])?)?;
     for words in [
         "policy library:exec out of ConfigMap tidegate-policy-exec-",
@@ -39,6 +42,9 @@ fn shown(site: &Site<'_>) -> Result<()> {
     }
     ensure!(!said.contains("pod web-0"), "nothing befalls the member that stays: {said}");
     ensure!(versions(site)? == before, "something was changed: {before:?}");
+    let written = written(site)?.split_off(asked);
+    let is_shown = |it: &Asked| it.what.starts_with("create pods") && it.is_dry;
+    ensure!(written.len() == 2 && written.iter().all(is_shown), "{written:?}");
 
     // What was shown is what then happens.
     site.scale("web", 2)?;
@@ -92,6 +98,13 @@ fn versions(site: &Site<'_>) -> Result<Vec<String>> {
         all.push(of(&site.pod(&member)?.with_context(|| format!("{member} is gone"))?));
     }
     all.extend(site.claims()?.iter().map(of));
+    Ok(all)
+}
+
+/// What the admin of the cluster, who runs the simulation, wrote in the namespace.
+fn written(site: &Site<'_>) -> Result<Vec<Asked>> {
+    let mut all = asked_by(site.world, ADMIN)?;
+    all.retain(|asked| asked.namespace == site.namespace && asked.is_write());
     Ok(all)
 }
 
