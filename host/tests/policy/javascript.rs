@@ -7,7 +7,7 @@ use tidegate::policy::wit::{
     Situation, Verdict,
 };
 
-use crate::{load, situations};
+use crate::{cases, load, situations};
 
 /// The set of the example, scaled down to two members.
 fn situation() -> Situation {
@@ -46,6 +46,7 @@ fn ended(message: &str) -> DrainPod {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_in_javascript_answers() {
     let component = xtask::policies::build_javascript("spool").expect("the policy builds");
+    cases::hold("examples/spool/policy", &component);
     let module = load(std::fs::read(component).expect("it is there")).await.expect("it loads");
 
     let rendered = module.render(situation()).await;
