@@ -27,6 +27,7 @@ mod handmade;
 mod install;
 mod last_member;
 mod late_writes;
+mod lease;
 mod lifecycle;
 mod live_member;
 mod machine;

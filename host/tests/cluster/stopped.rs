@@ -8,12 +8,11 @@ use anyhow::{Result, ensure};
 use http::StatusCode;
 use serde_json::json;
 
+use crate::lease::Lease;
 use crate::process::HostProcess;
 use crate::site::{Site, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, apart};
-use crate::wait::{SOON, eventually, found_if};
-use crate::world::World;
 use xtask::proxy::{Call, Held, Point, Proxy};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -44,11 +43,6 @@ const POLICY: &str = "tidegate.dev/policy";
 /// The name of the host that is stopped.
 const FIRST: &str = "first";
 const ON_SET_DELETED: &str = "tidegate.dev/on-set-deleted";
-
-/// Shorter than what `deploy` asks for, so that a test does not wait for the lease alone: it lasts 4 s, is renewed each second, and is acted under for
-/// 3 s after a renewal.
-const LEASE: [&str; 3] =
-    ["--lease-duration-secs=4", "--lease-renew-deadline-secs=3", "--lease-retry-secs=1"];
 
 fn enrolment(site: &Site<'_>) -> Result<()> {
     let stage = Stage::set(site)?;
@@ -218,15 +212,11 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn set(site: &Site<'a>) -> Result<Self> {
         let lease = Lease::allow(site.world, &site.namespace)?;
-        let flags = |own: &str| -> Vec<String> {
-            let named = [format!("--own-name={own}"), format!("--lease-name={}", lease.name)];
-            named.into_iter().chain(LEASE.map(str::to_owned)).collect()
-        };
         let proxy = Proxy::start(site.world.cluster.kubeconfig())?;
-        let first = HostProcess::in_turn(&proxy, site, &flags(FIRST))?;
+        let first = HostProcess::in_turn(&proxy, site, &lease.flags(FIRST))?;
         lease.is_held(|holder| holder.starts_with(FIRST))?;
         let other = Proxy::start(site.world.cluster.kubeconfig())?;
-        let second = HostProcess::in_turn(&other, site, &flags("second"))?;
+        let second = HostProcess::in_turn(&other, site, &lease.flags("second"))?;
         Ok(Self { proxy, first, next: (other, second), lease })
     }
 
@@ -273,46 +263,6 @@ impl Stopped<'_> {
         let writes: Vec<&String> = said.iter().filter(is_write).collect();
         ensure!(writes.is_empty(), "the host stood still, lost its lease, and wrote: {writes:?}");
         Ok(())
-    }
-}
-
-/// The right of the hosts to one lease more, until this is dropped.
-struct Lease<'a> {
-    world: &'a World,
-    name: String,
-}
-
-impl<'a> Lease<'a> {
-    fn allow(world: &'a World, name: &str) -> Result<Self> {
-        let lease = Self { world, name: name.to_owned() };
-        let account = "--serviceaccount=tidegate:tidegate";
-        let verbs = "--verb=get,watch,update";
-        let resource = ["--resource=leases.coordination.k8s.io", "--resource-name", name];
-        world.kubectl(
-            &[&["create", "role", name, "-n", "tidegate", verbs], &resource[..]].concat(),
-        )?;
-        let role = format!("--role={name}");
-        world.kubectl(&["create", "rolebinding", name, "-n", "tidegate", &role, account])?;
-        Ok(lease)
-    }
-
-    /// Waits until whoever holds the lease is the one that is meant.
-    fn is_held(&self, is_meant: impl Fn(&str) -> bool) -> Result<()> {
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/tidegate/leases/{}", self.name);
-        eventually("the lease is held by the one that is meant", SOON, || {
-            let lease = self.world.api.get(&path)?.unwrap_or_default();
-            let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
-            Ok(found_if(is_meant(holder), || lease.to_string()))
-        })
-    }
-}
-
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        let what = "role,rolebinding,lease";
-        let name = self.name.as_str();
-        // There is nobody to tell, and the cluster goes with the tests.
-        let _ = self.world.kubectl(&["delete", what, name, "-n", "tidegate", "--ignore-not-found"]);
     }
 }
 
