@@ -14,7 +14,6 @@ pub(crate) const TESTS: &[Test] = &[
     test("anchoring::a_live_claim_that_is_not_anchored_is_told_at_once", exposed),
     test("anchoring::a_drain_goes_on_while_the_retention_changes", changed),
     test("anchoring::a_member_scaled_away_as_its_set_ceases_to_retain_is_drained", at_a_stroke),
-    test("anchoring::claims_that_are_to_be_kept_outlive_their_set", kept),
 ];
 
 /// A set, what it retains when it is scaled and when it is deleted, and who owns the claim of its member 0 while that lives and after the
@@ -135,35 +134,6 @@ fn changed(site: &Site<'_>) -> Result<()> {
     site.open_gate("web-1")?;
     site.gone("data-web-1", "web-1")?;
     site.told("web", "Drained", &["web-1"])?;
-    Ok(())
-}
-
-/// `on-set-deleted: keep` on a set whose claims would go with it. It is deleted in the middle of a drain, which is given up, since that loses
-/// nothing; the set that comes after it finds all claims.
-fn kept(site: &Site<'_>) -> Result<()> {
-    let store = Store::exec(&json!({ "script": gate() }));
-    let store =
-        store.retaining("Retain", "Delete").annotated("tidegate.dev/on-set-deleted", "keep");
-    site.start(&store)?;
-    site.told("web", "Anchored", &["web-0", "whenDeleted is void"])?;
-    let claims = ["data-web-0", "data-web-1"];
-    let before = [site.claim_uid(claims[0])?, site.claim_uid(claims[1])?];
-    site.scale("web", 1)?;
-    site.drains("web-1", 1)?;
-    site.delete_set("web", "Background")?;
-    for pod in ["web-0", "web-1"] {
-        site.no_pod(pod)?;
-    }
-    for (claim, before) in claims.iter().zip(&before) {
-        site.owned_by(claim, &["Namespace"])?;
-        same_claim(site, claim, before)?;
-    }
-    site.start_unseen(&store)?;
-    for (claim, before) in claims.iter().zip(&before) {
-        same_claim(site, claim, before)?;
-    }
-    let names = site.names("web-1", &["data"])?;
-    ensure!(names == "web-1\nweb-1\n", "the volume holds {names:?}");
     Ok(())
 }
 

@@ -10,7 +10,6 @@ use crate::wait::{SOON, eventually, found_if, stays};
 
 pub(crate) const TESTS: &[Test] = &[
     test("departure::a_set_is_drained_before_it_goes_highest_first", drained),
-    test("departure::a_set_that_leaves_nobody_behind_keeps_its_claims", nobody_stays),
     test("departure::a_set_is_let_go_when_its_annotation_is_taken_off", let_go),
 ];
 
@@ -38,26 +37,6 @@ fn drained(site: &Site<'_>) -> Result<()> {
     site.gone("data-web-0", "web-0")?;
     site.set_is_gone("web")?;
     site.told("web", "LetGo", &["nothing is left"])?;
-    Ok(())
-}
-
-/// Deleted in the foreground or without its pods: nobody stays to drain to.
-fn nobody_stays(site: &Site<'_>) -> Result<()> {
-    held(site)?;
-    let claims = [site.claim_uid("data-web-0")?, site.claim_uid("data-web-1")?];
-    for propagation in ["Orphan", "Foreground"] {
-        site.ask_to_delete_set("web", propagation)?;
-        site.set_is_gone("web")?;
-        same_claim(site, "data-web-0", &claims[0])?;
-        same_claim(site, "data-web-1", &claims[1])?;
-        if propagation == "Orphan" {
-            site.told("web", "NobodyStays", &["pods left behind", "kept"])?;
-            // The members are there, and are the next set's.
-            site.start(&store())?;
-            site.set_is_held("web")?;
-        }
-    }
-    site.told("web", "NobodyStays", &["in the foreground", "kept"])?;
     Ok(())
 }
 

@@ -1,15 +1,13 @@
 //! What must never happen, as far as it can be provoked from outside: each test puts a guard of the host to work.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::audit::{Asked, asked_by};
 use crate::obstacle::{Forbidden, Obstacle};
 use crate::site::{QUIET, Site, gate, same_claim, uid};
 use crate::store::Store;
 use crate::trial::{Test, test};
-use crate::wait::{SOON, eventually, found_if, stays};
-use crate::world::HOST_USER;
+use crate::wait::{found_if, stays};
 
 pub(crate) const TESTS: &[Test] = &[
     test("guards::a_claim_that_was_never_enrolled_is_kept", never_enrolled),
@@ -20,11 +18,6 @@ pub(crate) const TESTS: &[Test] = &[
     test("guards::a_failed_drain_keeps_the_claim", failed),
     test("guards::a_drain_without_proof_keeps_the_claim", without_proof),
     test("guards::a_drain_pod_that_is_all_that_holds_the_data_is_kept", holds_the_data),
-    test("guards::a_drain_pod_outlives_a_set_that_takes_its_claims_along", set_deleted),
-    test(
-        "guards::a_set_deleted_in_the_foreground_loses_nothing_to_the_host",
-        set_deleted_in_the_foreground,
-    ),
     test("guards::a_claim_deleted_by_a_person_goes_when_it_is_drained", deleted_by_a_person),
     test("guards::a_seal_outlasts_eviction_and_scale_up", seal),
 ];
@@ -130,46 +123,6 @@ fn holds_the_data(site: &Site<'_>) -> Result<()> {
     })?;
     site.told("web", "PodHoldsData", &["data-web-1", "copy the data out"])?;
     drain_pod_stays(site, &drain)
-}
-
-/// I3: the set is deleted while an ordinal is drained, and the garbage collector deletes the claims with it. From then on the drain pod is
-/// all that holds the data.
-fn set_deleted(site: &Site<'_>) -> Result<()> {
-    let store = Store::exec(&json!({ "script": gate() }));
-    site.start(&store.with_claims_that_go_with_it())?;
-    site.scale("web", 1)?;
-    let drain = uid(&site.drains("web-1", 1)?)?;
-    let set = site.path("apps/v1", "statefulsets", "web");
-    site.world.api.delete(&set, &json!({ "propagationPolicy": "Background" }))?;
-    eventually("the claim is being deleted", SOON, || {
-        let claim = site.claim("data-web-1")?.context("the claim is gone")?;
-        let going = !claim["metadata"]["deletionTimestamp"].is_null();
-        Ok(found_if(going, || claim["metadata"].to_string()))
-    })?;
-    drain_pod_stays(site, &drain)
-}
-
-/// I3: in the foreground the garbage collector ends the drain pod itself. That is between it and whoever asked: the host deletes nothing,
-/// and nothing stays.
-fn set_deleted_in_the_foreground(site: &Site<'_>) -> Result<()> {
-    let store = Store::exec(&json!({ "script": format!("trap 'exit 0' TERM; {}", gate()) }));
-    site.start(&store.with_claims_that_go_with_it())?;
-    site.scale("web", 1)?;
-    site.drains("web-1", 1)?;
-    let set = site.path("apps/v1", "statefulsets", "web");
-    site.world.api.delete(&set, &json!({ "propagationPolicy": "Foreground" }))?;
-    site.gone("data-web-1", "web-1")?;
-    eventually("the set is gone", SOON, || {
-        let set = site.world.api.get(&set)?;
-        Ok(found_if(set.is_none(), || set.unwrap_or_default()["metadata"].to_string()))
-    })?;
-    let asked = asked_by(site.world, HOST_USER)?;
-    let deletions: Vec<&Asked> = asked
-        .iter()
-        .filter(|asked| asked.namespace == site.namespace && asked.what.starts_with("delete "))
-        .collect();
-    ensure!(deletions.is_empty(), "the host deleted something: {deletions:?}");
-    Ok(())
 }
 
 /// I3: a person deleted the claim while it was drained, and the drain goes on to its end.

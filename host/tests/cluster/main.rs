@@ -16,6 +16,7 @@ mod claims;
 #[path = "../policy/components.rs"]
 mod components;
 mod containers;
+mod deleted_sets;
 mod departure;
 mod diagnosis;
 mod dry_run;
@@ -38,10 +39,12 @@ mod policy_source;
 mod process;
 mod puppet;
 mod ranges;
+mod receiver;
 mod renewal;
 mod rights;
 mod scale_up;
 mod settings;
+mod shard;
 mod site;
 mod stopped;
 mod store;
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         // The longest first, so that no one waits for it alone at the end.
         node_lost::TESTS,
         live_member::TESTS,
+        deleted_sets::TESTS,
         writes::TESTS,
         author::TESTS,
         examples::TESTS,
