@@ -31,6 +31,7 @@ mod late_writes;
 mod lease;
 mod lifecycle;
 mod live_member;
+mod lookout;
 mod machine;
 mod node_lost;
 mod obstacle;

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use xtask::progress::say;
 
 use crate::audit::{Asked, asked_by};
+use crate::lookout::{beside, none_shares_a_claim};
+use crate::receiver::Receiver;
+use crate::shard::{self, Gates, Shard};
 use crate::site::{Site, gate, uid};
 use crate::store::Store;
 use crate::trial::{Test, alone};
@@ -19,7 +22,7 @@ use crate::world::{HOST_USER, output};
 
 pub(crate) const TESTS: &[Test] = &[
     alone("two_hosts::the_next_goes_on_at_once_where_one_is_deleted", deleted),
-    alone("two_hosts::the_next_goes_on_when_the_lease_of_a_killed_one_ends", killed),
+    alone("two_hosts::the_next_goes_on_with_fifty_drains_of_a_killed_one", killed),
     alone("two_hosts::one_that_stood_still_does_nothing_more", stopped),
     alone("two_hosts::at_rest_the_lease_is_renewed_and_nothing_else_asked", at_rest),
     alone("two_hosts::a_lease_of_another_program_is_left_alone", foreign_lease),
@@ -29,6 +32,12 @@ pub(crate) const TESTS: &[Test] = &[
 const LEASE: Duration = Duration::from_secs(15);
 /// How long a hand-over may take on a machine whose processors are busy with other things. It takes a fraction of a second on an idle one.
 const HAND_OVER: Duration = Duration::from_secs(5);
+/// How long it may take from the end of a host that is killed until the other acts: the lease, and a try.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(20);
+/// How many drains there are where it does not matter how many.
+const FEW: u32 = 3;
+/// How many drains a host is killed in the middle of.
+const MANY: u32 = 50;
 /// How long the hosts are watched at rest.
 const REST: Duration = Duration::from_secs(60);
 /// How many renewals `deploy` asks for in that time: one each 2 s.
@@ -48,19 +57,43 @@ fn deleted(site: &Site<'_>) -> Result<()> {
     passage.ends(site, &next)
 }
 
-/// SIGKILL: nobody gives the lease back. It ends, the other host begins, and the drain pods never know.
+/// SIGKILL in the middle of fifty drains, some of them over, some about to end and the others at work: nobody gives the lease back. It ends, the
+/// other host begins, the drain pods never know, and every byte is with the receiver.
 fn killed(site: &Site<'_>) -> Result<()> {
-    let passage = Passage::begin(site)?;
-    signal("KILL", &passage.process)?;
-    let next = passage.goes_on_with_another(site)?;
-    let (last, first) = passage.hand_over(site, &next)?;
-    let took = first.duration_since(last).unsigned_abs();
-    say(format_args!(
-        "from the last renewal of a killed host to the next: {} ms",
-        took.as_millis()
-    ));
-    ensure!(took >= LEASE, "{next} began {took:?} after the last renewal, while the lease stood");
-    passage.ends(site, &next)
+    let receiver = Receiver::start(site)?;
+    let alone = || none_shares_a_claim(site);
+    beside(alone, || {
+        let store = shard::store(&receiver, Gates::Every);
+        let passage = Passage::begin_with(site, store, MANY)?;
+        let shards = passage.shards(site)?;
+        let stays = Shard::on(site, "data-web-0")?;
+        let (before, after) = shards.split_at(shards.len() / 2);
+        before.iter().try_for_each(Shard::open_gate)?;
+        first_is_gone(site, before)?;
+        signal("KILL", &passage.process)?;
+        let killed_at = Timestamp::now();
+        after.iter().try_for_each(Shard::open_gate)?;
+        let next = passage.has_another(site)?;
+        let (last, first) = passage.hand_over(site, &next)?;
+        let stood = first.duration_since(last).unsigned_abs();
+        let took = first.duration_since(killed_at).unsigned_abs();
+        say(format_args!(
+            "{MANY} drains under a killed host: the next goes on after {} ms, {} ms after the last renewal",
+            took.as_millis(),
+            stood.as_millis()
+        ));
+        ensure!(
+            stood >= LEASE,
+            "{next} began {stood:?} after the last renewal, while the lease stood"
+        );
+        ensure!(took <= GOES_ON_WITHIN, "{next} began {took:?} after the other was killed");
+        passage.ends(site, &next)?;
+        let took = receiver.took()?;
+        for (shard, (pod, _)) in shards.iter().zip(&passage.drains) {
+            shard.is_among(&took, pod)?;
+        }
+        stays.is_kept(site)
+    })
 }
 
 /// SIGSTOP: the process stands still, and its lease ends. Whatever it believes when it goes on, it writes nothing.
@@ -158,7 +191,7 @@ fn foreign_lease(site: &Site<'_>) -> Result<()> {
     site.gone("data-web-1", "web-1")
 }
 
-/// Three drains at once, each held at its gate, and the host that leads them.
+/// Drains at once, each held at its gate, and the host that leads them.
 struct Passage {
     /// The name of the host's pod, and its process on this machine.
     host: String,
@@ -171,11 +204,18 @@ struct Passage {
 
 impl Passage {
     fn begin(site: &Site<'_>) -> Result<Self> {
-        site.start(&Store::exec(&json!({ "script": gate() })).of(4))?;
+        Self::begin_with(site, Store::exec(&json!({ "script": gate() })), FEW)
+    }
+
+    fn begin_with(site: &Site<'_>, store: Store, drains: u32) -> Result<Self> {
+        site.start(&store.of(drains + 1))?;
         site.scale("web", 1)?;
-        let drains = ["web-1", "web-2", "web-3"];
-        let drains = drains.map(|pod| Ok((pod.to_owned(), uid(&site.drains(pod, 1)?)?)));
-        let drains = drains.into_iter().collect::<Result<_>>()?;
+        let drain = |ordinal| {
+            let pod = format!("web-{ordinal}");
+            let uid = uid(&site.drains(&pod, 1)?)?;
+            Ok((pod, uid))
+        };
+        let drains = (1..=drains).map(drain).collect::<Result<_>>()?;
         let host = site.world.acting_host()?;
         let process = process_of(&uid(&host)?)?;
         let holder = site.world.lease()?["spec"]["holderIdentity"].clone();
@@ -187,6 +227,16 @@ impl Passage {
         for (pod, _) in &self.drains {
             site.open_gate(pod)?;
         }
+        self.has_another(site)
+    }
+
+    /// What the member of each drain wrote.
+    fn shards(&self, site: &Site<'_>) -> Result<Vec<Shard>> {
+        self.drains.iter().map(|(pod, _)| Shard::on(site, &format!("data-{pod}"))).collect()
+    }
+
+    /// Waits until another host holds the lease; answers its name.
+    fn has_another(&self, site: &Site<'_>) -> Result<String> {
         eventually("another host holds the lease", SOON, || {
             let lease = site.world.lease()?;
             let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
@@ -258,6 +308,17 @@ impl Passage {
         ensure!(early.is_empty(), "the next host did not only watch before it led: {early:?}");
         site.world.host_is_ready()
     }
+}
+
+/// Waits until the first of these claims is gone.
+fn first_is_gone(site: &Site<'_>, shards: &[Shard]) -> Result<()> {
+    eventually("a drain is over", SOON, || {
+        let claims = site.claims()?;
+        let is_there = |shard: &Shard| {
+            claims.iter().any(|claim| claim["metadata"]["name"] == shard.claim.as_str())
+        };
+        Ok(found_if(!shards.iter().all(is_there), || format!("{} claims", claims.len())))
+    })
 }
 
 /// The writes of the lease by this pod that were taken, in order.
