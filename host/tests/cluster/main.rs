@@ -11,6 +11,7 @@ mod api;
 mod audit;
 mod author;
 mod bad_input;
+mod bytes;
 mod claims;
 #[allow(dead_code, reason = "the tests of the engine need all of it, these here a part")]
 #[path = "../policy/components.rs"]
@@ -29,6 +30,7 @@ mod install;
 mod last_member;
 mod late_writes;
 mod lease;
+mod ledger;
 mod lifecycle;
 mod live_member;
 mod lookout;
@@ -122,6 +124,7 @@ fn main() -> ExitCode {
         late_writes::TESTS,
         stopped::TESTS,
         upgrade::TESTS,
+        bytes::TESTS,
         torn_down::TESTS,
         rights::TESTS,
         fleet::TESTS,

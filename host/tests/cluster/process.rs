@@ -134,6 +134,11 @@ impl HostProcess {
         Ok(())
     }
 
+    /// Whether the process has ended, by itself or killed.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     fn signal(&self, signal: &str) -> Result<()> {
         output(Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]))
             .map(drop)

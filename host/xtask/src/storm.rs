@@ -19,6 +19,8 @@ mod stage;
 mod story;
 mod verdict;
 
+pub use dice::Dice;
+
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,33 +2,34 @@
 
 /// A source of such numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
     /// The source of this seed, for one of several uses of it.
-    pub(super) const fn new(seed: u64, purpose: u64) -> Self {
+    #[must_use]
+    pub const fn new(seed: u64, purpose: u64) -> Self {
         // Mixed, so that the numbers of one seed are not those of the next one a step later.
         Self(mixed(mixed(seed) ^ purpose))
     }
 
     /// The next number.
-    pub(super) const fn next(&mut self) -> u64 {
+    pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed(self.0)
     }
 
     /// A number from `low` to `high`, both included.
-    pub(super) const fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub const fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
     /// True in so many of a hundred cases.
-    pub(super) const fn percent(&mut self, share: u64) -> bool {
+    pub const fn percent(&mut self, share: u64) -> bool {
         self.next() % 100 < share
     }
 
     /// One of several, each with its weight.
-    pub(super) fn weighed<T: Copy>(&mut self, choices: &[(u64, T)]) -> Option<T> {
+    pub fn weighed<T: Copy>(&mut self, choices: &[(u64, T)]) -> Option<T> {
         let sum: u64 = choices.iter().map(|(weight, _)| weight).sum();
         let mut left = self.next().checked_rem(sum)?;
         for (weight, choice) in choices {
