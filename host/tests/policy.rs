@@ -2,9 +2,9 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expected")]
 
-#[allow(dead_code, reason = "other tests need all of it, these here a part")]
 #[path = "policy/cases.rs"]
 mod cases;
+#[allow(dead_code, reason = "other tests need all of it, these here a part")]
 #[path = "policy/components.rs"]
 mod components;
 #[path = "policy/javascript.rs"]
