@@ -1,5 +1,7 @@
 //! `cargo xtask bench policy`: builds the policies and runs the bench of package `tidegate`, which has the engine.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cargo::cargo;
@@ -20,13 +22,15 @@ pub(super) struct Args {
 
 /// Runs the bench; its figures go to the standard output.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let built = during("building the policies", || policies::build(&["exec"]))?;
-    let exec = built.into_iter().next().context("there is no policy `exec`")?;
+    let built = during("building the policies", policies::build_all)?;
+    let mut components: Vec<PathBuf> = built.into_iter().map(|policy| policy.component).collect();
+    components
+        .push(during("building the one in JavaScript", || policies::build_javascript("spool"))?);
     let status = cargo()
         .args(["bench", "--package", "tidegate", "--bench", "policy", "--profile", &args.profile])
         .arg("--")
-        .arg(&exec.component)
         .arg(args.calls.to_string())
+        .args(components)
         .status()
         .context("running cargo bench")?;
     ensure!(status.success(), "cargo bench ended with {status}");
