@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use xtask::progress::say;
 use xtask::proxy::Proxy;
 use xtask::storm::Dice;
@@ -32,11 +32,12 @@ const SEED_VARIABLE: &str = "TIDEGATE_BYTES_SEED";
 const SEED: u64 = 1;
 /// What the dice are for.
 const PURPOSE: u64 = 3;
-/// The sets, how each starts and stops its members, and what it does where an ordinal is wanted again that is being drained.
-const SETS: [(&str, &str, &str); 3] = [
-    ("alpha", "Parallel", "finish"),
-    ("bravo", "Parallel", "cancel"),
-    ("carol", "OrderedReady", "finish"),
+/// The sets, how each starts and stops its members, what it does where an ordinal is wanted again that is being drained, and what its drains leave that
+/// is believed.
+const SETS: [(&str, &str, &str, Proof); 3] = [
+    ("alpha", "Parallel", "finish", Proof::ExitCode),
+    ("bravo", "Parallel", "cancel", Proof::ExitCode),
+    ("carol", "OrderedReady", "finish", Proof::Message),
 ];
 /// How many members a set has at first, and how many it has at most.
 const MEMBERS: u32 = 3;
@@ -47,6 +48,8 @@ const MOVES: usize = 60;
 const PAUSE_MS: (u64, u64) = (20, 700);
 /// How long a host stands still, in milliseconds: longer and shorter than its lease.
 const STILL_MS: (u64, u64) = (100, 6_000);
+/// A file in its own container that makes a drain fail.
+const FAILS: &str = "/fails";
 /// The names of the hosts.
 const HOSTS: [&str; 2] = ["first", "second"];
 /// How long all may take to come to rest after the last move: a drain that has failed three times waits for 4 s, on a busy machine.
@@ -59,13 +62,26 @@ const WRITE: &str = "for file in 1 2 3; do
   mv $part /data/$sum && echo $sum || exit 1
 done";
 
+/// What a drain leaves that says that it came to its end.
+#[derive(Clone, Copy, Debug)]
+enum Proof {
+    /// What `exec` adds to a script.
+    Message,
+    /// Its exit code, which is 0 too where it is told to stop, as with many programs: that such an end is none the host alone can tell.
+    ExitCode,
+}
+
 /// What happens. Sets and hosts are named by their places.
 #[derive(Clone, Copy, Debug)]
 enum Move {
     Write(usize, u32),
     Scale(usize, u32),
+    /// A drain pod of the set is evicted; where none runs, the member of the ordinal.
     Evict(usize, u32),
+    /// The same deleted.
     Delete(usize, u32),
+    /// A drain pod of the set, where one runs, fails.
+    Fail(usize),
     Kill(usize),
     Stop(usize, u64),
 }
@@ -93,10 +109,11 @@ fn draw(dice: &mut Dice) -> Vec<(u64, Move)> {
         let kinds = [
             (25, Move::Write(set, ordinal)),
             (45, Move::Scale(set, number(dice, 1, MEMBERS_MAX))),
-            (10, Move::Evict(set, ordinal)),
-            (8, Move::Delete(set, ordinal)),
+            (8, Move::Evict(set, ordinal)),
+            (6, Move::Delete(set, ordinal)),
+            (16, Move::Fail(set)),
             (8, Move::Kill(host)),
-            (10, Move::Stop(host, dice.between(STILL_MS.0, STILL_MS.1))),
+            (8, Move::Stop(host, dice.between(STILL_MS.0, STILL_MS.1))),
         ];
         let deed = dice.weighed(&kinds).unwrap_or(Move::Write(0, 0));
         (dice.between(PAUSE_MS.0, PAUSE_MS.1), deed)
@@ -109,9 +126,9 @@ fn play(site: &Site<'_>, moves: &[(u64, Move)]) -> Result<()> {
     for (set, ..) in SETS {
         serve(site, set)?;
     }
-    site.start_all(&SETS.map(|(set, starts, on_scale_up)| {
+    site.start_all(&SETS.map(|(set, starts, on_scale_up, proof)| {
         let spec = json!({ "podManagementPolicy": starts });
-        peers(set, "/data/*", on_scale_up).of(MEMBERS).with_spec(&spec)
+        peers(set, "/data/*", on_scale_up, proof).of(MEMBERS).with_spec(&spec)
     }))?;
     let ledger = Ledger::new(site);
     let look = || none_shares_a_claim(site).and_then(|()| ledger.look());
@@ -140,13 +157,20 @@ fn play(site: &Site<'_>, moves: &[(u64, Move)]) -> Result<()> {
 }
 
 fn make(site: &Site<'_>, ledger: &Ledger<'_>, hosts: &mut Hosts<'_>, deed: Move) -> Result<()> {
-    let pod = |set: usize, ordinal| format!("{}-{ordinal}", SETS[set].0);
+    let drains = site.drain_pods()?;
+    let target = |set: usize, ordinal| {
+        let set = format!("{}-", SETS[set].0);
+        let drain = drains.iter().find(|pod| pod.starts_with(&set));
+        drain.cloned().unwrap_or_else(|| format!("{set}{ordinal}"))
+    };
     match deed {
         Move::Write(set, ordinal) => write(site, ledger, SETS[set].0, ordinal),
         Move::Scale(set, replicas) => site.scale(SETS[set].0, replicas)?,
         // There may be no pod of this name just then.
-        Move::Evict(set, ordinal) => drop(site.evict(&pod(set, ordinal))),
-        Move::Delete(set, ordinal) => drop(site.delete("pods", &pod(set, ordinal))),
+        Move::Evict(set, ordinal) => drop(site.evict(&target(set, ordinal))),
+        Move::Delete(set, ordinal) => drop(site.delete("pods", &target(set, ordinal))),
+        // In a member the file says nothing.
+        Move::Fail(set) => drop(site.sh(&target(set, MEMBERS), &format!("touch {FAILS}"))),
         Move::Kill(host) => hosts.kill(host)?,
         Move::Stop(host, still_ms) => hosts.stop(host, Duration::from_millis(still_ms))?,
     }
@@ -187,7 +211,7 @@ fn comes_to_rest(site: &Site<'_>) -> Result<()> {
 fn skipped(site: &Site<'_>) -> Result<()> {
     let ledger = Ledger::new(site);
     serve(site, "web")?;
-    site.start(&peers("web", "$(ls /data/* | tail -n +2)", "finish"))?;
+    site.start(&peers("web", "$(ls /data/* | tail -n +2)", "finish", Proof::Message))?;
     write(site, &ledger, "web", 1);
     ledger.look()?;
     let first = site.sh("web-1", "ls /data | head -n 1")?;
@@ -202,18 +226,30 @@ fn skipped(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A set whose members take files, and whose drain pods hand these files to any member that is ready.
-fn peers(set: &'static str, files: &str, on_scale_up: &str) -> Store {
+/// A set whose members take files, and whose drain pods hand these files to any member that is ready, with a rest after each.
+fn peers(set: &'static str, files: &str, on_scale_up: &str, proof: Proof) -> Store {
     let address = format!("${}_SERVICE_HOST", set.to_uppercase());
-    let script = format!(
-        "{}\nfor file in {files}; do [ -f \"$file\" ] || continue; hand_over \"$file\" \"${{file##*/}}\" || exit 1; done",
+    let drain = format!(
+        "{}
+for file in {files}; do
+  [ -f \"$file\" ] || continue
+  hand_over \"$file\" \"${{file##*/}}\" || exit 1
+  sleep 0.3
+  [ ! -e {FAILS} ] || exit 1
+done",
         receiver::hand_over(&address)
     );
+    let config = match proof {
+        Proof::Message => json!({ "script": drain, "onScaleUp": on_scale_up }),
+        Proof::ExitCode => {
+            // Kubernetes takes a dollar before a parenthesis for a name of its own unless there are two.
+            let command = format!("trap 'exit 0' TERM\n{drain}").replace('$', "$$");
+            json!({ "command": ["sh", "-c", command], "exitCode": "enough", "onScaleUp": on_scale_up })
+        }
+    };
     let serve = format!("trap 'exit 0' TERM; {} touch {BEGUN}; wait", receiver::listen());
-    let command: Value = json!(["sh", "-c", serve, "member", receiver::take("/data")]);
-    Store::exec(&json!({ "script": script, "onScaleUp": on_scale_up }))
-        .named(set)
-        .with_container(&json!({ "command": command }))
+    let command = json!(["sh", "-c", serve, "member", receiver::take("/data")]);
+    Store::exec(&config).named(set).with_container(&json!({ "command": command }))
 }
 
 /// Makes the Service of a set's members, whose address their pods are told.
