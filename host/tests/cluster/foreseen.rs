@@ -28,7 +28,7 @@ const SHOWN: &str = "             ";
 fn shown(site: &Site<'_>) -> Result<()> {
     site.start(&Store::exec(&json!({ "script": gate() })).of(3))?;
     let (before, asked) = (versions(site)?, written(site)?.len());
-    let said = well(&site.foresee(&["--replicas", "1", "--show-pod"])?)?;
+    let said = well(&site.foresee(&["--replicas", "1"])?)?;
     for words in [
         "policy library:exec out of ConfigMap tidegate-policy-exec-",
         "creates pod web-2",
@@ -46,10 +46,10 @@ fn shown(site: &Site<'_>) -> Result<()> {
     let is_shown = |it: &Asked| it.what.starts_with("create pods") && it.is_dry;
     ensure!(written.len() == 2 && written.iter().all(is_shown), "{written:?}");
 
-    // What was shown is what then happens.
+    // What is shown is what then happens.
+    let shown = pod_in(&well(&site.foresee(&["--show-pod"])?)?)?;
     site.scale("web", 2)?;
     let drain = site.drains("web-2", 1)?;
-    let shown = pod_in(&said)?;
     ensure!(
         is_within(&shown["spec"], &drain["spec"]),
         "{} is not in {}",
@@ -108,7 +108,7 @@ fn written(site: &Site<'_>) -> Result<Vec<Asked>> {
     Ok(all)
 }
 
-/// The first drain pod that was shown: what is indented deepest.
+/// The drain pod that was shown: what is indented deepest.
 fn pod_in(said: &str) -> Result<Value> {
     let lines = said.lines().skip_while(|line| !line.starts_with(SHOWN));
     let lines = lines.map_while(|line| line.strip_prefix(SHOWN));
