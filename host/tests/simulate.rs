@@ -1,6 +1,6 @@
 //! `tidegate simulate` shows what it was kept to show: each file of `tests/simulate` holds a command and what came of it. `UPDATE=1` writes them anew.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expected")]
+#![expect(clippy::expect_used, reason = "a test says what it expected")]
 
 use std::{
     env, fs,
