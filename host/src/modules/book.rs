@@ -2,124 +2,30 @@
 //!
 //! What a set is drained by is changed in one step only, by [`Book::checked`]: when the policy was loaded, started and has taken the set's config.
 
+mod entry;
 mod errands;
+mod naming;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use tidegate_core::backoff;
-
 use super::place::Place;
 use crate::{policy::Digest, watch::Key};
 
-pub(super) use errands::{Check, Errands, Retry};
+use entry::{Entry, Work};
+use naming::{Checking, Naming};
 
-/// The longest pause before a ConfigMap is asked for again that could not be read, in milliseconds: no watch tells when the API server answers again.
-const PASSING_LONGEST_MS: u64 = 30_000;
+pub(super) use entry::{Held, Kind, Read, Trouble};
+pub(super) use errands::{Check, Errands, Retry};
+pub(super) use naming::{Against, Named, Use};
 
 /// Who names what, and what is known of it.
 #[derive(Default)]
 pub(super) struct Book {
     sets: BTreeMap<String, Naming>,
     places: BTreeMap<Arc<Place>, Entry>,
-}
-
-/// What one set names, and its drain pods.
-struct Naming {
-    set: Key,
-    named: Option<Named>,
-    /// By the drain pods' names, where their policies came from.
-    drains: BTreeMap<String, Arc<Place>>,
-    in_use: Option<Use>,
-    check: Checking,
-}
-
-/// What a set's annotations name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Named {
-    /// Where the policy lies.
-    pub(super) place: Arc<Place>,
-    /// What tells whether policy or config have changed.
-    pub(super) fingerprint: u64,
-}
-
-/// What a set is drained by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Use {
-    pub(super) named: Named,
-    pub(super) held: Held,
-}
-
-/// What a place held when it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    /// The digest of the component.
-    pub(super) digest: Digest,
-    /// The entry that it was found in.
-    pub(super) key: String,
-}
-
-/// Why a policy is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
-    /// What is wrong, where, and the mend.
-    pub(super) what: String,
-    /// What may help.
-    pub(super) kind: Kind,
-}
-
-/// What may help where a policy is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// There is no such ConfigMap: that there is one, of which a watch tells.
-    Absent,
-    /// It holds something else or something bad: that it changes, of which a watch tells.
-    Wrong,
-    /// It broke a limit that a machine with less to do may not have reached: time, besides.
-    Costly {
-        /// How long this is believed, in milliseconds.
-        lasts_ms: u64,
-    },
-    /// It could not be read, or the host could not work: time alone.
-    Passing,
-}
-
-/// What was seen of the ConfigMap while a place was loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Read {
-    /// This version of it, which is none where there is no such ConfigMap.
-    At(Option<String>),
-    /// Nothing: it could not be read.
-    Nothing,
-}
-
-/// The check of what a place holds against one set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Checking {
-    Idle,
-    Running(Named, Digest),
-    Refused(Named, Digest, String),
-}
-
-#[derive(Default)]
-struct Entry {
-    found: Option<Result<Held, Trouble>>,
-    work: Work,
-    /// The version of the ConfigMap that was read; none where there was none.
-    version: Option<String>,
-    /// How often in a row nothing came of it.
-    failures: u32,
-}
-
-#[derive(Default)]
-enum Work {
-    #[default]
-    Idle,
-    Loading,
-    /// The ConfigMap changed meanwhile, and has this version now.
-    Stale(Option<String>),
 }
 
 /// What may be asked for a set.
@@ -477,109 +383,6 @@ impl Book {
         let holds =
             |entry: &Entry| matches!(&entry.found, Some(Ok(held)) if held.digest == *digest);
         self.places.values().any(holds) || self.sets.values().any(|naming| naming.is_on(digest))
-    }
-}
-
-/// What stands against what a set names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Against {
-    /// The policy is not there.
-    Policy(Trouble),
-    /// The policy does not take the config.
-    Config(String),
-}
-
-impl Naming {
-    fn of(set: &Key) -> Self {
-        let drains = BTreeMap::new();
-        Self { set: set.clone(), named: None, drains, in_use: None, check: Checking::Idle }
-    }
-
-    fn clear(&mut self) {
-        self.named = None;
-        self.drains.clear();
-    }
-
-    fn places(&self) -> BTreeSet<Arc<Place>> {
-        let named = self.named.iter().map(|named| &named.place);
-        named.chain(self.drains.values()).cloned().collect()
-    }
-
-    fn names(&self, place: &Arc<Place>) -> bool {
-        let named = self.named.as_ref().map(|named| &named.place);
-        named == Some(place) || self.drains.values().any(|of| of == place)
-    }
-
-    fn is_on(&self, digest: &Digest) -> bool {
-        let is_it = |place: &Arc<Place>| place.digest.as_ref() == Some(digest);
-        self.in_use.as_ref().is_some_and(|used| used.held.digest == *digest)
-            || self.named.as_ref().is_some_and(|named| is_it(&named.place))
-            || self.drains.values().any(is_it)
-    }
-
-    fn trouble(&self, places: &BTreeMap<Arc<Place>, Entry>) -> Option<Against> {
-        let named = self.named.as_ref()?;
-        match places.get(&named.place)?.found.as_ref()? {
-            Err(trouble) => Some(Against::Policy(trouble.clone())),
-            Ok(held) => match &self.check {
-                Checking::Refused(of, digest, why) if (of, digest) == (named, &held.digest) => {
-                    Some(Against::Config(why.clone()))
-                }
-                Checking::Refused(..) | Checking::Running(..) | Checking::Idle => None,
-            },
-        }
-    }
-}
-
-impl Entry {
-    fn load(&mut self, place: &Arc<Place>, errands: &mut Errands) {
-        if matches!(self.work, Work::Idle) {
-            self.work = Work::Loading;
-            errands.load.push(Arc::clone(place));
-        }
-    }
-
-    /// Answers what it held before, where it holds something else.
-    fn settle(
-        &mut self,
-        place: &Arc<Place>,
-        found: Result<Held, Trouble>,
-        read: Read,
-        errands: &mut Errands,
-    ) -> Option<Held> {
-        self.failures = if found.is_ok() { 0 } else { self.failures.saturating_add(1) };
-        let after_ms = match &found {
-            Ok(_) | Err(Trouble { kind: Kind::Absent | Kind::Wrong, .. }) => None,
-            Err(Trouble { kind: Kind::Costly { lasts_ms }, .. }) => Some(*lasts_ms),
-            Err(Trouble { kind: Kind::Passing, .. }) => {
-                Some(backoff::delay_ms(self.failures).min(PASSING_LONGEST_MS))
-            }
-        };
-        if let Some(after_ms) = after_ms {
-            errands.retry.push(Retry {
-                place: Arc::clone(place),
-                failures: self.failures,
-                after_ms,
-            });
-        }
-        if let Read::At(version) = read {
-            self.version = version;
-        }
-        let before = self.found.replace(found);
-        let work = std::mem::take(&mut self.work);
-        if matches!(work, Work::Stale(latest) if latest != self.version) {
-            self.load(place, errands);
-        }
-        before.and_then(Result::ok)
-    }
-
-    /// What is pinned and was had never changes. What is asked for again by itself needs no watch.
-    fn is_watched(&self, place: &Place) -> bool {
-        match &self.found {
-            None | Some(Err(Trouble { kind: Kind::Passing, .. })) => false,
-            Some(Err(_)) => true,
-            Some(Ok(_)) => place.digest.is_none(),
-        }
     }
 }
 

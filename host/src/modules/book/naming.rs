@@ -1,0 +1,97 @@
+//! What one set names, and what stands against it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    Place,
+    entry::{Entry, Held, Trouble},
+};
+use crate::{policy::Digest, watch::Key};
+
+/// What one set names, and its drain pods.
+pub(super) struct Naming {
+    pub(super) set: Key,
+    pub(super) named: Option<Named>,
+    /// By the drain pods' names, where their policies came from.
+    pub(super) drains: BTreeMap<String, Arc<Place>>,
+    pub(super) in_use: Option<Use>,
+    pub(super) check: Checking,
+}
+
+/// What a set's annotations name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::modules) struct Named {
+    /// Where the policy lies.
+    pub(in crate::modules) place: Arc<Place>,
+    /// What tells whether policy or config have changed.
+    pub(in crate::modules) fingerprint: u64,
+}
+
+/// What a set is drained by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::modules) struct Use {
+    pub(in crate::modules) named: Named,
+    pub(in crate::modules) held: Held,
+}
+
+/// The check of what a place holds against one set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Checking {
+    Idle,
+    Running(Named, Digest),
+    Refused(Named, Digest, String),
+}
+
+/// What stands against what a set names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::modules) enum Against {
+    /// The policy is not there.
+    Policy(Trouble),
+    /// The policy does not take the config.
+    Config(String),
+}
+
+impl Naming {
+    pub(super) fn of(set: &Key) -> Self {
+        let drains = BTreeMap::new();
+        Self { set: set.clone(), named: None, drains, in_use: None, check: Checking::Idle }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.named = None;
+        self.drains.clear();
+    }
+
+    pub(super) fn places(&self) -> BTreeSet<Arc<Place>> {
+        let named = self.named.iter().map(|named| &named.place);
+        named.chain(self.drains.values()).cloned().collect()
+    }
+
+    pub(super) fn names(&self, place: &Arc<Place>) -> bool {
+        let named = self.named.as_ref().map(|named| &named.place);
+        named == Some(place) || self.drains.values().any(|of| of == place)
+    }
+
+    pub(super) fn is_on(&self, digest: &Digest) -> bool {
+        let is_it = |place: &Arc<Place>| place.digest.as_ref() == Some(digest);
+        self.in_use.as_ref().is_some_and(|used| used.held.digest == *digest)
+            || self.named.as_ref().is_some_and(|named| is_it(&named.place))
+            || self.drains.values().any(is_it)
+    }
+
+    pub(super) fn trouble(&self, places: &BTreeMap<Arc<Place>, Entry>) -> Option<Against> {
+        let named = self.named.as_ref()?;
+        match places.get(&named.place)?.found.as_ref()? {
+            Err(trouble) => Some(Against::Policy(trouble.clone())),
+            Ok(held) => match &self.check {
+                Checking::Refused(of, digest, why) if (of, digest) == (named, &held.digest) => {
+                    Some(Against::Config(why.clone()))
+                }
+                Checking::Refused(..) | Checking::Running(..) | Checking::Idle => None,
+            },
+        }
+    }
+}
