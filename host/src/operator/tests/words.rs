@@ -60,6 +60,11 @@ fn every() -> Vec<(Reason, &'static str)> {
         (Reason::HeldByFinalizers { finalizers: pods() }, "must take them off"),
         (Reason::Collecting, "garbage collector"),
         (Reason::WriteRefused { what: text() }, "it is tried again"),
+        (Reason::PolicyNotTaken { what: text(), in_use: None }, "goes on with the policy"),
+        (Reason::PolicyNotTaken { what: text(), in_use: Some(text()) }, "stays"),
+        (Reason::ConfigInvalid { what: text(), in_use: None }, "goes on with the config"),
+        (Reason::ConfigInvalid { what: text(), in_use: Some(text()) }, "stays in use"),
+        (Reason::PolicyTaken { digest: text() }, "are taken into use"),
         (Reason::Unknown { what: text() }, "until it is"),
     ]
 }
