@@ -50,14 +50,13 @@ fn components_of(component: &[u8]) -> u32 {
     let mut depth = 0_u32;
     let mut found = 0;
     for payload in Parser::new(0).parse_all(component) {
-        match payload.expect("the component is in order") {
-            Payload::ComponentSection { .. } => {
-                found += u32::from(depth == 0);
-                depth += 1;
-            }
-            Payload::ModuleSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            _ => {}
+        let payload = payload.expect("the component is in order");
+        let is_component = matches!(payload, Payload::ComponentSection { .. });
+        found += u32::from(is_component && depth == 0);
+        if is_component || matches!(payload, Payload::ModuleSection { .. }) {
+            depth += 1;
+        } else if matches!(payload, Payload::End(_)) {
+            depth = depth.saturating_sub(1);
         }
     }
     found
