@@ -299,7 +299,7 @@ impl<'a> Hosts<'a> {
     fn kill(&mut self, place: usize) -> Result<()> {
         self.killed += 1;
         self.hosts.remove(place).process.crash()?;
-        let next = self.another(HOSTS[place])?;
+        let next = self.another(name)?;
         self.hosts.insert(place, next);
         Ok(())
     }
@@ -315,14 +315,14 @@ impl<'a> Hosts<'a> {
     fn rest(&mut self, pause: Duration) -> Result<()> {
         let end = Instant::now() + pause;
         loop {
-            for place in 0..self.hosts.len() {
+            for (place, name) in HOSTS.into_iter().enumerate() {
                 let host = &mut self.hosts[place];
                 if host.still_until.is_some_and(|until| until <= Instant::now()) {
                     host.still_until = None;
                     host.process.goes_on()?;
                 }
                 if host.process.has_ended()? {
-                    self.hosts[place] = self.another(HOSTS[place])?;
+                    self.hosts[place] = self.another(name)?;
                 }
             }
             let left = end.saturating_duration_since(Instant::now());
