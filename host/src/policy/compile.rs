@@ -31,8 +31,9 @@ pub const ADDRESS_SPACE_BYTES: u64 = 384 * 1024 * 1024;
 /// Seconds of processor time of the child. An honest policy takes less than one, an interpreter that carries a language ten.
 pub const CPU_SECS: u64 = 20;
 
-/// Seconds of wall time after which the child is killed, whatever it waits for.
-const WALL_SECS: u64 = 30;
+/// Seconds of wall time after which the child is killed, whatever it waits for. Where a sixth of a processor is all that there is for it, on a busy node
+/// or under a limit of the container, it still has the whole of [`CPU_SECS`].
+const WALL_SECS: u64 = 120;
 
 /// How far the child stands back for the host, whose verdicts are not to wait for a compilation: at this niceness it gets a tenth of a processor that
 /// both want, and all of one that nobody else does.

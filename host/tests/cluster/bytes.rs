@@ -299,7 +299,7 @@ impl<'a> Hosts<'a> {
     fn kill(&mut self, place: usize) -> Result<()> {
         self.killed += 1;
         self.hosts.remove(place).process.crash()?;
-        let next = self.another(name)?;
+        let next = self.another(HOSTS[place])?;
         self.hosts.insert(place, next);
         Ok(())
     }
