@@ -273,7 +273,7 @@ mod tests {
             ("scale 2", Deed::Scale(2)),
             ("  run 5m  # a while", Deed::Run(Duration::from_secs(300))),
             ("pod web-2 succeeds", pod(exits(0, ""))),
-            ("pod web-2 succeeds moved #3,  all # done", pod(exits(0, "moved #3,  all"))),
+            ("pod web-2 succeeds moved 3#4,  all # done", pod(exits(0, "moved 3#4,  all"))),
             ("pod web-2 fails 137 killed", pod(exits(137, "killed"))),
             ("pod web-2 evicted", pod(Fate::Evicted)),
             ("pod web-2 deleted", pod(Fate::Deleted)),

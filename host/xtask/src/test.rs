@@ -30,7 +30,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Ok(targets) => targets,
         Err(status) => return Ok(code(status)),
     };
-    let mut arguments = vec!["--workspace".to_owned(), "--".to_owned()];
+    // A run takes the better part of an hour: it tells everything that fails, and not only what fails first.
+    let mut arguments = ["--workspace", "--no-fail-fast", "--"].map(str::to_owned).to_vec();
     arguments.extend(args.filters.iter().cloned());
     let (status, results) = targets::run(&targets, &arguments)?;
     let before = if args.filters.is_empty() { Results::default() } else { Results::kept()? };
