@@ -108,8 +108,14 @@ impl Modules {
     }
 
     /// Takes note of what a set names and of its drain pods, by name, and has what is missing fetched and checked. `settings` are none where the set
-    /// names no policy.
-    pub fn attend(&self, set: &Set, settings: Option<&Settings>, drains: &[(String, Marks)]) {
+    /// names no policy. `shown` tells one form of the set that a policy may be shown from another.
+    pub fn attend(
+        &self,
+        set: &Set,
+        settings: Option<&Settings>,
+        drains: &[(String, Marks)],
+        shown: u64,
+    ) {
         let named = settings.and_then(|settings| {
             let place = self.0.sources.place(&set.namespace, &settings.policy).ok()?;
             Some((place, settings.fingerprint()))
@@ -120,7 +126,7 @@ impl Modules {
                 Some((pod.clone(), self.0.sources.of_marks(&set.namespace, marks).ok()?))
             })
             .collect();
-        self.change(|book| ((), book.attend(&set.uid, &key(set), named, drains)));
+        self.change(|book| ((), book.attend(&set.uid, &key(set), named, drains, shown)));
     }
 
     /// The policy that the set is drained by.

@@ -130,7 +130,7 @@ impl Host {
     /// Names the policy of the set and waits until there is an answer, as passes do that are made again.
     async fn load(&self, set: &Set) -> Result<Module> {
         let settings = settings_of(set)?;
-        self.modules.attend(set, Some(settings), &[]);
+        self.modules.attend(set, Some(settings), &[], 0);
         let mut told = self.told.subscribe();
         loop {
             match self.modules.in_use(set, settings) {

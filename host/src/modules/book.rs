@@ -56,6 +56,7 @@ impl Book {
         set: &Key,
         named: Option<(Place, u64)>,
         drains: BTreeMap<String, Place>,
+        shown: u64,
     ) -> Errands {
         if named.is_none() && drains.is_empty() {
             return self.without(uid, Naming::clear);
@@ -66,6 +67,7 @@ impl Book {
             drains.into_iter().map(|(pod, place)| (pod, self.shared(place))).collect();
         let mut errands = Errands::default();
         let naming = self.sets.entry(uid.to_owned()).or_insert_with(|| Naming::of(set));
+        naming.shown = shown;
         if naming.named != named || naming.drains != drains {
             let before = naming.places();
             let fits = |used: &Use| named.as_ref().is_some_and(|named| used.named == *named);
@@ -193,7 +195,8 @@ impl Book {
                 }
             }
             Err(why) => {
-                naming.check = Checking::Refused(check.named.clone(), check.held.digest, why);
+                naming.check =
+                    Checking::Refused(check.named.clone(), check.held.digest, check.shown, why);
             }
         }
         self.check_if_due(&check.uid, &mut errands);
@@ -325,7 +328,8 @@ impl Book {
         }
     }
 
-    /// A policy that was loaded is checked once against each set that names it, and again when the set's config changes.
+    /// A policy that was loaded is checked once against each set that names it, again when the set's config changes, and where it was refused also when
+    /// anything else of the set does that a person may have mended.
     fn check_if_due(&mut self, uid: &str, errands: &mut Errands) {
         let Some(naming) = self.sets.get_mut(uid) else {
             return;
@@ -340,14 +344,16 @@ impl Book {
         let used = Use { named: named.clone(), held: held.clone() };
         let is_known = match &naming.check {
             Checking::Idle => naming.in_use.as_ref() == Some(&used),
-            Checking::Running(of, digest) | Checking::Refused(of, digest, _) => {
-                (of, digest) == (&named, &held.digest)
+            Checking::Running(of, digest) => (of, digest) == (&named, &held.digest),
+            Checking::Refused(of, digest, shown, _) => {
+                (of, digest, *shown) == (&named, &held.digest, naming.shown)
             }
         };
         if !is_known {
             naming.check = Checking::Running(named.clone(), held.digest);
             let set = naming.set.clone();
-            errands.check.push(Check { uid: uid.to_owned(), set, named, held: held.clone() });
+            let (uid, held, shown) = (uid.to_owned(), held.clone(), naming.shown);
+            errands.check.push(Check { uid, set, named, held, shown });
         }
     }
 

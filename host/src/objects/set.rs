@@ -1,6 +1,9 @@
 //! A StatefulSet, as far as it matters here.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
@@ -17,6 +20,17 @@ pub struct SetObject {
     /// Its spec.
     #[serde(default, deserialize_with = "or_default")]
     pub spec: SetSpec,
+}
+
+impl SetObject {
+    /// A number that differs where the spec differs or one of the annotations that are kept here. It tells that something changed, and nothing rests on
+    /// it that could lose data.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.metadata.generation, &self.metadata.annotations).hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// Its spec.

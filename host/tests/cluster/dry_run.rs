@@ -26,9 +26,9 @@ fn said_and_not_done(site: &Site<'_>) -> Result<()> {
     site.told("web", "DryRun", &["web-1", "nothing is changed", "drain pod created"])?;
     site.no_pod("web-1")?;
     site.left_alone("data-web-1", &claim, "web-1")?;
-    let refused = json!({ "script": "true", "env": { "A=B": "no name of a variable" } });
+    let refused = json!({ "script": "true", "image": "docker.io/library/box:1 " });
     site.annotate("web", "tidegate.dev/policy-config", Some(&refused.to_string()))?;
-    site.told("web", "WriteRefused", &["web-1", "env[", "A=B"])?;
+    site.told("web", "WriteRefused", &["web-1", "image", "whitespace"])?;
     site.annotate("web", "tidegate.dev/paused", Some("true"))?;
     site.told("web", "Paused", &["web-1"])?;
     nothing_was_written(site)?;

@@ -37,6 +37,8 @@ pub(in crate::modules) struct Check {
     pub(in crate::modules) named: Named,
     /// What was found there.
     pub(in crate::modules) held: Held,
+    /// What tells that set from one that a person has changed since.
+    pub(in crate::modules) shown: u64,
 }
 
 /// A try that is put off.

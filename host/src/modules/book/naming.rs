@@ -19,6 +19,8 @@ pub(super) struct Naming {
     pub(super) drains: BTreeMap<String, Arc<Place>>,
     pub(super) in_use: Option<Use>,
     pub(super) check: Checking,
+    /// What tells whether a policy would be shown another set than before.
+    pub(super) shown: u64,
 }
 
 /// What a set's annotations name.
@@ -42,7 +44,8 @@ pub(in crate::modules) struct Use {
 pub(super) enum Checking {
     Idle,
     Running(Named, Digest),
-    Refused(Named, Digest, String),
+    /// Why, and the set as it was shown: what is wrong may be mended in it, and then policy and config are as they were.
+    Refused(Named, Digest, u64, String),
 }
 
 /// What stands against what a set names.
@@ -57,7 +60,8 @@ pub(in crate::modules) enum Against {
 impl Naming {
     pub(super) fn of(set: &Key) -> Self {
         let drains = BTreeMap::new();
-        Self { set: set.clone(), named: None, drains, in_use: None, check: Checking::Idle }
+        let check = Checking::Idle;
+        Self { set: set.clone(), named: None, drains, in_use: None, check, shown: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -87,7 +91,7 @@ impl Naming {
         match places.get(&named.place)?.found.as_ref()? {
             Err(trouble) => Some(Against::Policy(trouble.clone())),
             Ok(held) => match &self.check {
-                Checking::Refused(of, digest, why) if (of, digest) == (named, &held.digest) => {
+                Checking::Refused(of, digest, _, why) if (of, digest) == (named, &held.digest) => {
                     Some(Against::Config(why.clone()))
                 }
                 Checking::Refused(..) | Checking::Running(..) | Checking::Idle => None,

@@ -54,9 +54,19 @@ impl Desk {
         named: Option<(&Place, u64)>,
         drains: &[(&str, &Place)],
     ) -> Errands {
+        self.attends_as(uid, named, drains, 0)
+    }
+
+    fn attends_as(
+        &mut self,
+        uid: &str,
+        named: Option<(&Place, u64)>,
+        drains: &[(&str, &Place)],
+        shown: u64,
+    ) -> Errands {
         let named = named.map(|(place, config)| (place.clone(), config));
         let drains = drains.iter().map(|(pod, place)| ((*pod).to_owned(), (*place).clone()));
-        self.book.attend(uid, &set(uid), named, drains.collect())
+        self.book.attend(uid, &set(uid), named, drains.collect(), shown)
     }
 
     /// Loads a place and lets every check that follows go well.
@@ -208,6 +218,27 @@ fn another_config_is_checked_before_it_is_used() {
     // It is not checked again before something changes.
     assert!(desk.names(&place, 3).check.is_empty());
     assert_eq!(desk.names(&place, 4).check.len(), 1);
+}
+
+#[test]
+fn what_is_refused_is_checked_again_when_the_set_may_have_been_mended() {
+    let (mut desk, place) = (Desk::default(), pinned("mine", "a"));
+    desk.names(&place, 1);
+    let mut errands = desk.book.loaded(&place, Ok(held("a")), read("1"));
+    let check = errands.check.pop().expect("it is checked");
+    // The set changes while it is being checked: what comes of that is of the set before.
+    assert!(desk.attends_as(UID, Some((&place, 1)), &[], 7).check.is_empty());
+    let mut errands = desk.book.checked(&check, Err("no such container".to_owned()));
+    let check = errands.check.pop().expect("it is checked again");
+    let errands = desk.book.checked(&check, Err("no such container".to_owned()));
+    assert!(errands.check.is_empty());
+    assert!(desk.attends_as(UID, Some((&place, 1)), &[], 7).check.is_empty());
+    let mut errands = desk.attends_as(UID, Some((&place, 1)), &[], 8);
+    let check = errands.check.pop().expect("it is checked again");
+    desk.book.checked(&check, Ok(()));
+    assert_eq!(desk.in_use(&place, 1), Some(digest("a")));
+    // What is in use is not asked about again: it refuses by itself what it must.
+    assert!(desk.attends_as(UID, Some((&place, 1)), &[], 9).check.is_empty());
 }
 
 #[test]
