@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::passage;
 use super::sample::sample;
 use crate::policy::transcript::{Call, Said};
+use crate::policy::wit::Situation;
 
 /// Where cases lie, below the policy's folder.
 pub(super) const FOLDER: &str = "cases";
@@ -46,7 +48,7 @@ impl Case {
         let shown = file.display().to_string();
         let ending = file.extension().and_then(|ending| ending.to_str());
         let calls = match ending {
-            Some("json") => vec![Draft::read(&text, shown, &base())?],
+            Some("json") => vec![Draft::read(&text, &shown, None, &base())?],
             Some("jsonl") => passage::read(&text, &shown)?,
             Some(_) | None => {
                 bail!("{shown}: a case is NAME.json, a passage of several is NAME.jsonl")
@@ -137,16 +139,25 @@ impl Case {
 }
 
 impl Draft {
-    /// Reads a call, and takes what it leaves out from the one before. A field of `at`, `pod` or `of` is taken or left as a whole.
+    /// Reads a call, which is the whole file or one line of it, and takes what it leaves out from the one before. A field of `at`, `pod` or `of` is taken
+    /// or left as a whole.
     ///
     /// # Errors
     /// What is wrong, with the place.
     pub(super) fn read(
         text: &str,
-        place: String,
+        file: &str,
+        line: Option<usize>,
         before: &Map<String, Value>,
     ) -> anyhow::Result<Self> {
-        let said: Value = serde_json::from_str(text).with_context(|| place.clone())?;
+        let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
+        let said: Value = serde_json::from_str(text).map_err(|error| {
+            let (own_line, column) = (error.line(), error.column());
+            let words = error.to_string();
+            let what = words.strip_suffix(&format!(" at line {own_line} column {column}"));
+            let line = line.unwrap_or(own_line);
+            anyhow!("{file}:{line}:{column}: it is no JSON: {}", what.unwrap_or(&words))
+        })?;
         let Value::Object(said) = said else {
             bail!("{place}: a case is an object, as in {{\"call\": \"render\"}}");
         };
@@ -175,33 +186,41 @@ impl Draft {
     /// # Errors
     /// What is wrong, with the place.
     pub(super) fn call(&self, state: &str) -> anyhow::Result<Call> {
-        let mut fields = self.fields.clone();
-        let needed: &[&str] = match fields.get("call").and_then(Value::as_str) {
-            Some("render") => &["at"],
-            Some("judge") => &["at", "pod"],
-            Some("validate") => &["of"],
+        let is_field = |key: &str| key == "call" || base().contains_key(key);
+        if let Some(unknown) = self.fields.keys().find(|key| !is_field(key)) {
+            bail!(
+                "{}: `{unknown}` is no field of a case: it has `call`, `at`, `pod`, `of`",
+                self.place
+            );
+        }
+        match self.fields.get("call").and_then(Value::as_str) {
+            Some("render") => Ok(Call::Render { at: self.at(state)? }),
+            Some("judge") => Ok(Call::Judge { at: self.at(state)?, pod: self.part("pod")? }),
+            Some("validate") => Ok(Call::Validate { of: self.part("of")? }),
             Some(_) | None => {
                 bail!(
                     "{}: `call` must be \"render\", \"judge\" or \"validate\", as in {{\"call\": \"render\"}}",
                     self.place
                 )
             }
-        };
-        let is_field = |key: &str| key == "call" || base().contains_key(key);
-        if let Some(unknown) = fields.keys().find(|key| !is_field(key)) {
-            bail!(
-                "{}: `{unknown}` is no field of a case: it has `call`, `at`, `pod`, `of`",
-                self.place
-            );
         }
-        fields.retain(|key, _| key == "call" || needed.contains(&key.as_str()));
-        if !self.says_state
-            && let Some(Value::Object(at)) = fields.get_mut("at")
-        {
-            at.insert("state".to_owned(), Value::from(state));
+    }
+
+    fn at(&self, state: &str) -> anyhow::Result<Situation> {
+        let mut at: Situation = self.part("at")?;
+        if !self.says_state {
+            state.clone_into(&mut at.state);
         }
-        serde_json::from_value(Value::Object(fields)).with_context(|| {
-            format!("{}: what is not as the contract has it (wit/policy.wit)", self.place)
+        Ok(at)
+    }
+
+    fn part<T: DeserializeOwned>(&self, key: &str) -> anyhow::Result<T> {
+        let part = self.fields.get(key).unwrap_or(&Value::Null);
+        serde_path_to_error::deserialize(part).map_err(|error| {
+            let below = error.path().to_string();
+            let path = if below == "." { key.to_owned() } else { format!("{key}.{below}") };
+            let place = &self.place;
+            anyhow!("{place}: `{path}`: {}; wit/policy.wit says what it holds", error.into_inner())
         })
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn read(text: &str, file: &str) -> anyhow::Result<Vec<Draft>> {
         }
         let first = base();
         let before = calls.last().map_or(&first, Draft::fields);
-        calls.push(Draft::read(text, format!("{file}:{line}"), before)?);
+        calls.push(Draft::read(text, file, Some(line), before)?);
     }
     if calls.is_empty() {
         bail!("{file}: no call is in it; write one a line, as in {{\"call\": \"render\"}}");
