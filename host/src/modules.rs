@@ -21,10 +21,12 @@ mod watching;
 
 use std::{
     collections::BTreeMap,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use tidegate_core::{Reason, Set, Settings};
 use tokio::sync::{Notify, mpsc};
 
@@ -293,7 +295,12 @@ impl Modules {
 
     async fn load(self, place: Arc<Place>) {
         let fetched = match self.0.turns.take(&place.map.0).await {
-            Ok(_turn) => fetch::fetch(&self.0.cluster, &self.0.policies, &place).await,
+            Ok(_turn) => {
+                let fetching = fetch::fetch(&self.0.cluster, &self.0.policies, &place);
+                // A place whose loading ended without a word would be loading for ever.
+                let fetched = AssertUnwindSafe(fetching).catch_unwind().await;
+                fetched.unwrap_or_else(|_| fetch::broken_off(&place))
+            }
             Err(full) => fetch::crowded(&place, full),
         };
         if let Err(Trouble { what, .. }) = &fetched.found {

@@ -1,6 +1,6 @@
 //! What an author sees of a policy is what the host does with it: `tidegate policy` as a program beside the host's own loader.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test says what it expected")]
+#![expect(clippy::expect_used, reason = "a test says what it expected")]
 
 #[path = "author/bad_input.rs"]
 mod bad_input;

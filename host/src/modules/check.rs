@@ -1,7 +1,8 @@
 //! Shows a policy the config of a set before the set is drained by it.
 
-use std::time::Duration;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures::FutureExt as _;
 use tidegate_core::{Settings, backoff};
 
 use super::{Modules, book::Check};
@@ -18,7 +19,9 @@ const AGAIN_LONGEST_MS: u64 = 30_000;
 pub(super) async fn check(modules: Modules, module: Module, check: Check) {
     let mut failures = 0;
     while modules.is_wanted(&check) {
-        match try_once(&modules, &module, &check).await {
+        let trying = AssertUnwindSafe(try_once(&modules, &module, &check)).catch_unwind();
+        let broken_off = |_| Err("checking it broke off by a mistake of the host".to_owned());
+        match trying.await.unwrap_or_else(broken_off) {
             Ok(taken) => return modules.checked(&check, taken),
             Err(why) => {
                 let (namespace, set) = &check.set;

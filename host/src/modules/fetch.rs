@@ -49,6 +49,15 @@ pub(super) fn crowded(place: &Place, Full: Full) -> Fetched {
     Fetched { found: Err(passing(what)), read: Read::Nothing }
 }
 
+/// What is said where the host's own code broke off.
+pub(super) fn broken_off(place: &Place) -> Fetched {
+    let (namespace, name) = &place.map;
+    let what = format!(
+        "ConfigMap {namespace}/{name}: loading its policy broke off by a mistake of the host, which its log tells; it is tried again"
+    );
+    Fetched { found: Err(passing(what)), read: Read::Nothing }
+}
+
 async fn load(policies: &Policies, place: &Place, map: ConfigMap) -> Result<Held, Trouble> {
     let (namespace, name) = &place.map;
     let (key, bytes) = pick(map, place.key.as_deref()).map_err(|error| Trouble {

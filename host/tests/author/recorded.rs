@@ -93,7 +93,7 @@ fn at(number: usize) -> Situation {
     at.attempt = u32::try_from(1 + number % 4).unwrap_or(1);
     at.peers.truncate(number / 3 % 3);
     at.replicas = u32::try_from(at.peers.len()).unwrap_or_default();
-    if number % 11 == 0 {
+    if number.is_multiple_of(11) {
         at.state = format!("{{\"receiver\":\"web-{}\"}}", number % 2);
     }
     at
@@ -101,10 +101,10 @@ fn at(number: usize) -> Situation {
 
 fn pod(number: usize) -> DrainPod {
     let phases = [Phase::Pending, Phase::Running, Phase::Succeeded, Phase::Failed];
-    let phase = phases[number / 5 % phases.len()].clone();
+    let phase = phases[number / 5 % phases.len()];
     let ending = match phase {
         Phase::Succeeded | Phase::Failed => Ending::ByItself,
-        _ => Ending::NotEnded,
+        Phase::Pending | Phase::Running | Phase::Unknown => Ending::NotEnded,
     };
     DrainPod { phase, ending, message: format!("{number} files"), ..drain_pod() }
 }

@@ -43,6 +43,7 @@ mod process;
 mod puppet;
 mod ranges;
 mod receiver;
+mod recorded;
 mod renewal;
 mod rights;
 mod scale_up;
@@ -121,6 +122,7 @@ fn main() -> ExitCode {
         dry_run::TESTS,
         policy_source::TESTS,
         timing::TESTS,
+        recorded::TESTS,
         late_writes::TESTS,
         stopped::TESTS,
         upgrade::TESTS,
