@@ -47,8 +47,7 @@ pub async fn ask(
     answers
 }
 
-/// Whether some policy that would be asked is still being fetched. Nothing but microseconds of asking is to lie between a reading and the writes that are
-/// decided on it, and the set is looked at again when the policy is there.
+/// Whether every policy that would be asked is still being fetched, so that a reading would serve nothing. The set is looked at again when one of them is there.
 pub fn awaits_policies(
     host: &Host,
     seen: &Seen,
@@ -56,19 +55,20 @@ pub fn awaits_policies(
     questions: &[Question],
 ) -> bool {
     let is_loading = |why: Unavailable| matches!(why, Unavailable::Loading(_));
-    questions.iter().any(|question| match (question, &seen.set.stewardship) {
-        (Question::Render(_), Stewardship::Ours(settings)) => {
-            host.modules.in_use(&seen.set, settings).err().is_some_and(is_loading)
-        }
-        (Question::Render(_), Stewardship::NotOurs | Stewardship::Unreadable { .. }) => false,
-        (Question::Judge(ordinal), _) => {
-            let name = seen.set.member(*ordinal);
-            let drain = drains.iter().find(|(pod, _)| *pod == name);
-            drain.is_some_and(|(pod, marks)| {
-                host.modules.of_drain(&seen.set, pod, marks).err().is_some_and(is_loading)
-            })
-        }
-    })
+    !questions.is_empty()
+        && questions.iter().all(|question| match (question, &seen.set.stewardship) {
+            (Question::Render(_), Stewardship::Ours(settings)) => {
+                host.modules.in_use(&seen.set, settings).err().is_some_and(is_loading)
+            }
+            (Question::Render(_), Stewardship::NotOurs | Stewardship::Unreadable { .. }) => false,
+            (Question::Judge(ordinal), _) => {
+                let name = seen.set.member(*ordinal);
+                let drain = drains.iter().find(|(pod, _)| *pod == name);
+                drain.is_some_and(|(pod, marks)| {
+                    host.modules.of_drain(&seen.set, pod, marks).err().is_some_and(is_loading)
+                })
+            }
+        })
 }
 
 struct Asked<'a> {

@@ -33,6 +33,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::{
     cluster::Cluster,
     marks::Marks,
+    objects::Shown,
     policy::{Module, Policies, PolicyRef},
     watch::Key,
 };
@@ -116,7 +117,7 @@ impl Modules {
         set: &Set,
         settings: Option<&Settings>,
         drains: &[(String, Marks)],
-        shown: u64,
+        shown: Shown,
     ) {
         let named = settings.and_then(|settings| {
             let place = self.0.sources.place(&set.namespace, &settings.policy).ok()?;
@@ -143,7 +144,7 @@ impl Modules {
             let standing = book.standing(&set.uid, &place, fingerprint);
             match &standing {
                 Standing::Ready(used) if self.0.policies.get(&used.held.digest).is_none() => {
-                    book.fetch_again(&used.named.place)
+                    book.fell_out(&set.uid, used)
                 }
                 Standing::Ready(_)
                 | Standing::Refused(_)
@@ -250,7 +251,7 @@ impl Modules {
         for map in &errands.maps {
             let is_wanted = desk.book.is_watched(map);
             if let Some(after_ms) = desk.watches.set(self, map, is_wanted) {
-                errands.retry.extend(desk.book.retries_of(map, after_ms));
+                tokio::spawn(self.clone().read_again(map.clone(), after_ms));
             }
         }
         for digest in &errands.release {
@@ -289,6 +290,10 @@ impl Modules {
         self.desk().book.is_running(check)
     }
 
+    fn check_failed(&self, check: &Check, why: String) {
+        self.change(|book| ((), book.check_failed(check, why)));
+    }
+
     fn checked(&self, check: &Check, taken: Result<(), String>) {
         self.change(|book| ((), book.checked(check, taken)));
     }
@@ -312,6 +317,12 @@ impl Modules {
     async fn retry(self, retry: Retry) {
         tokio::time::sleep(Duration::from_millis(retry.after_ms)).await;
         self.change(|book| ((), book.retry(&retry)));
+    }
+
+    async fn read_again(self, map: Key, after_ms: u64) {
+        tokio::time::sleep(Duration::from_millis(after_ms)).await;
+        self.desk().watches.is_read_again(&map);
+        self.change(|book| ((), book.read_again(&map)));
     }
 
     async fn wake(self, sets: std::collections::BTreeSet<Key>) {

@@ -10,7 +10,7 @@ pub use pod::{
     Condition, ContainerSpec, ContainerState, ContainerStatus, PodObject, PodSpec, PodStatus,
     Volume,
 };
-pub use set::{ClaimTemplate, Ordinals, Retention, SetObject, SetSpec};
+pub use set::{ClaimTemplate, LAST_APPLIED, Ordinals, Retention, SetObject, SetSpec, Shown};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};

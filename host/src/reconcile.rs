@@ -38,7 +38,7 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
     tracing::trace!(namespace = set.metadata.namespace, set = set.metadata.name, "a pass begins");
     let glance = host.glance(&set, now)?;
     let drains = host.drains_of(&glance);
-    host.modules.attend(&glance.set, settings(&glance), &drains, set.fingerprint());
+    host.modules.attend(&glance.set, settings(&glance), &drains, set.shown());
     let mut idle = plan(&glance, &ask::NO_ANSWERS, now);
     let asked = questions(&glance, now);
     if idle.is_idle() && asked.is_empty() {

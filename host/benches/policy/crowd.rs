@@ -16,6 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 use tidegate::cluster::{Cluster, Effect};
 use tidegate::modules::{Modules, Sources, Unavailable};
+use tidegate::objects::Shown;
 use tidegate::policy::{Compiler, Module, Pinning, Policies};
 use tidegate_core::seen::{Cascade, Life, Stewardship, WhenScaled};
 use tidegate_core::settings::{self, PodManagement};
@@ -130,7 +131,7 @@ impl Host {
     /// Names the policy of the set and waits until there is an answer, as passes do that are made again.
     async fn load(&self, set: &Set) -> Result<Module> {
         let settings = settings_of(set)?;
-        self.modules.attend(set, Some(settings), &[], 0);
+        self.modules.attend(set, Some(settings), &[], Shown::default());
         let mut told = self.told.subscribe();
         loop {
             match self.modules.in_use(set, settings) {

@@ -84,7 +84,7 @@ async fn measure(module: &Module, case: &Case, calls: u32) -> anyhow::Result<Mea
         let mut took = Duration::ZERO;
         fuel = 0;
         for draft in &case.calls {
-            let call = draft.call(&state)?;
+            let call = draft.call(&mut state)?;
             let began = Instant::now();
             let said = call.ask(module).await;
             took += began.elapsed();

@@ -90,6 +90,15 @@ impl Case {
                 folder.display()
             );
         }
+        let same = |(at, case): &(usize, &Self)| {
+            cases.iter().skip(at + 1).any(|other| other.answers == case.answers)
+        };
+        if let Some((_, case)) = cases.iter().enumerate().find(same) {
+            let (shown, name) = (folder.display(), &case.name);
+            bail!(
+                "{shown}: {name}.json and {name}.jsonl have one file for their answers: rename one of them"
+            );
+        }
         let is_left = |file: &&PathBuf| {
             named(file, ANSWERS) && !cases.iter().any(|case| case.answers == **file)
         };
@@ -161,6 +170,9 @@ impl Draft {
         let Value::Object(said) = said else {
             bail!("{place}: a case is an object, as in {{\"call\": \"render\"}}");
         };
+        if let (None, Some(unused)) = (line, unused(&said)) {
+            bail!("{place}: `{unused}` is nothing that this call is told: take it out");
+        }
         let says_state = said.get("at").is_some_and(|at| at.get("state").is_some());
         let mut fields = before.clone();
         for (key, value) in said {
@@ -172,7 +184,7 @@ impl Draft {
             }
         }
         let draft = Self { place, fields, says_state };
-        draft.call("")?;
+        draft.call(&mut String::new())?;
         Ok(draft)
     }
 
@@ -181,11 +193,11 @@ impl Draft {
         &self.fields
     }
 
-    /// The call, with this state where the case says nothing of it.
+    /// The call, with this state where the case says nothing of it. What the case says is the state from then on.
     ///
     /// # Errors
     /// What is wrong, with the place.
-    pub(super) fn call(&self, state: &str) -> anyhow::Result<Call> {
+    pub(super) fn call(&self, state: &mut String) -> anyhow::Result<Call> {
         let is_field = |key: &str| key == "call" || base().contains_key(key);
         if let Some(unknown) = self.fields.keys().find(|key| !is_field(key)) {
             bail!(
@@ -206,9 +218,11 @@ impl Draft {
         }
     }
 
-    fn at(&self, state: &str) -> anyhow::Result<Situation> {
+    fn at(&self, state: &mut String) -> anyhow::Result<Situation> {
         let mut at: Situation = self.part("at")?;
-        if !self.says_state {
+        if self.says_state {
+            at.state.clone_into(state);
+        } else {
             state.clone_into(&mut at.state);
         }
         Ok(at)
@@ -223,6 +237,19 @@ impl Draft {
             anyhow!("{place}: `{path}`: {}; wit/policy.wit says what it holds", error.into_inner())
         })
     }
+}
+
+/// A part of a case that its call does not take.
+fn unused(said: &Map<String, Value>) -> Option<&'static str> {
+    let is_taken: &[&str] = match said.get("call").and_then(Value::as_str)? {
+        "render" => &["at"],
+        "judge" => &["at", "pod"],
+        "validate" => &["of"],
+        _ => return None,
+    };
+    ["at", "pod", "of"]
+        .into_iter()
+        .find(|part| said.contains_key(*part) && !is_taken.contains(part))
 }
 
 /// The answer as it is shown and kept: without what is absent, and with the template as the object that it is.

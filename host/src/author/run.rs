@@ -16,7 +16,7 @@ pub(super) async fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
     let mut state = String::new();
     let mut outcome = Outcome::Good;
     for draft in &case.calls {
-        let call = draft.call(&state)?;
+        let call = draft.call(&mut state)?;
         say(&format!("{} {}", draft.place, call.function()))?;
         let answer = shown(&module, call).await?;
         if answer.get("fault").is_some() {

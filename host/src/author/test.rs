@@ -48,7 +48,7 @@ pub(super) async fn answers(module: &Module, case: &Case) -> anyhow::Result<Vec<
     let mut state = String::new();
     let mut answers = Vec::new();
     for draft in &case.calls {
-        let said = draft.call(&state)?.ask(module).await;
+        let said = draft.call(&mut state)?.ask(module).await;
         let answer = readable(&said);
         if let Some(given) = state_of(&answer) {
             given.clone_into(&mut state);

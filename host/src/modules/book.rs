@@ -12,10 +12,10 @@ use std::{
 };
 
 use super::place::Place;
-use crate::{policy::Digest, watch::Key};
+use crate::{objects::Shown, policy::Digest, watch::Key};
 
 use entry::{Entry, Work};
-use naming::{Checking, Naming};
+use naming::{Before, Checking, Naming};
 
 pub(super) use entry::{Held, Kind, Read, Trouble};
 pub(super) use errands::{Check, Errands, Retry};
@@ -42,10 +42,12 @@ pub(super) enum Standing {
 }
 
 impl Book {
-    /// Whether anything is being loaded or checked.
+    /// Whether anything is being loaded or checked. What could not be checked and is tried again later is not.
     pub(super) fn is_busy(&self) -> bool {
         let is_loading = |entry: &Entry| !matches!(entry.work, Work::Idle);
-        let is_checked = |naming: &Naming| matches!(naming.check, Checking::Running(..));
+        let is_checked = |naming: &Naming| {
+            matches!(&naming.check, Checking::Running(_, _, Before::Nothing | Before::Refused(_)))
+        };
         self.places.values().any(is_loading) || self.sets.values().any(is_checked)
     }
 
@@ -56,7 +58,7 @@ impl Book {
         set: &Key,
         named: Option<(Place, u64)>,
         drains: BTreeMap<String, Place>,
-        shown: u64,
+        shown: Shown,
     ) -> Errands {
         if named.is_none() && drains.is_empty() {
             return self.without(uid, Naming::clear);
@@ -73,6 +75,7 @@ impl Book {
             let fits = |used: &Use| named.as_ref().is_some_and(|named| used.named == *named);
             let unused = naming.in_use.take_if(|used| !fits(used));
             (naming.named, naming.drains) = (named, drains);
+            naming.end_other_checks();
             self.release(before, unused, &mut errands);
         }
         self.load_what_is_named(uid, &mut errands);
@@ -107,6 +110,19 @@ impl Book {
         }
     }
 
+    /// That what a set is drained by has fallen out of memory. Where its place holds another policy by now, it cannot be had again.
+    pub(super) fn fell_out(&mut self, uid: &str, used: &Use) -> (Standing, Errands) {
+        let Named { place, fingerprint } = &used.named;
+        let found = self.places.get(place).and_then(|entry| entry.found.as_ref());
+        if !matches!(found, Some(Ok(held)) if *held != used.held) {
+            return self.fetch_again(place);
+        }
+        if let Some(naming) = self.sets.get_mut(uid) {
+            naming.in_use.take_if(|in_use| in_use == used);
+        }
+        (self.standing(uid, place, *fingerprint), Errands::default())
+    }
+
     /// What may be asked for the set, where it still names this.
     pub(super) fn standing(&self, uid: &str, place: &Place, fingerprint: u64) -> Standing {
         let Some(naming) = self.sets.get(uid) else {
@@ -120,16 +136,20 @@ impl Book {
             return Standing::Loading;
         }
         match naming.trouble(&self.places) {
+            Some(Against::Config(_)) if naming.is_checked_again() => Standing::Loading,
             Some(Against::Config(why)) => Standing::Refused(why),
             Some(Against::Policy(trouble)) => Standing::Troubled(trouble),
             None => Standing::Loading,
         }
     }
 
-    /// What stands against what the set names, and the digest of what it is drained by all the same.
+    /// What stands against what the set names, and the digest of what it is drained by all the same, where that is another policy.
     pub(super) fn trouble(&self, uid: &str) -> Option<(Against, Option<Digest>)> {
         let naming = self.sets.get(uid)?;
-        let in_use = naming.in_use.as_ref().map(|used| used.held.digest);
+        let found = naming.named.as_ref().and_then(|named| self.places.get(&named.place)?.held());
+        let in_use =
+            naming.in_use.as_ref().map(|used| &used.held).filter(|held| found != Some(held));
+        let in_use = in_use.map(|held| held.digest);
         match naming.trouble(&self.places)? {
             // The next try is seconds away, and where an ordinal waits for it that is told.
             Against::Policy(Trouble { kind: Kind::Passing, .. }) => None,
@@ -181,15 +201,20 @@ impl Book {
     pub(super) fn checked(&mut self, check: &Check, taken: Result<(), String>) -> Errands {
         let mut errands = Errands::default();
         let is_running = self.is_running(check);
+        let holds = self.places.get(&check.named.place).and_then(Entry::held) == Some(&check.held);
         let Some(naming) = self.sets.get_mut(&check.uid).filter(|_| is_running) else {
             return errands;
         };
         errands.wake.insert(naming.set.clone());
         match taken {
+            // The place holds something else by now, or nothing.
+            _ if !holds => naming.check = Checking::Idle,
             Ok(()) => {
                 naming.check = Checking::Idle;
+                naming.taken_as = Some(check.shown.but_size);
                 let used = Use { named: check.named.clone(), held: check.held.clone() };
-                if let Some(before) = naming.in_use.replace(used) {
+                let is_other = |before: &Use| before.held != check.held;
+                if let Some(before) = naming.in_use.replace(used).filter(is_other) {
                     errands.swapped.push((naming.set.clone(), check.held.digest));
                     errands.release.push(before.held.digest);
                 }
@@ -204,6 +229,21 @@ impl Book {
         errands
     }
 
+    /// That there is no answer to a check, which goes on: until there is one, that is what is known.
+    pub(super) fn check_failed(&mut self, check: &Check, why: String) -> Errands {
+        let mut errands = Errands::default();
+        let is_running = self.is_running(check);
+        let Some(naming) = self.sets.get_mut(&check.uid).filter(|_| is_running) else {
+            return errands;
+        };
+        let failed = Checking::Running(check.named.clone(), check.held.digest, Before::Failed(why));
+        if naming.check != failed {
+            naming.check = failed;
+            errands.wake.insert(naming.set.clone());
+        }
+        errands
+    }
+
     /// That a check could not be made, because the module has fallen out of memory: it is due again when it was loaded.
     pub(super) fn not_checked(&mut self, check: &Check) -> Errands {
         if let Some(naming) = self.sets.get_mut(&check.uid) {
@@ -214,21 +254,25 @@ impl Book {
 
     /// Whether this check is still wanted.
     pub(super) fn is_running(&self, check: &Check) -> bool {
-        let running = Checking::Running(check.named.clone(), check.held.digest);
-        self.sets.get(&check.uid).is_some_and(|naming| naming.check == running)
+        let asked = (&check.named, &check.held.digest);
+        self.sets.get(&check.uid).is_some_and(|naming| {
+            matches!(&naming.check, Checking::Running(of, digest, _) if (of, digest) == asked)
+        })
     }
 
     /// That a watch shows this version of a ConfigMap, or that there is none.
     pub(super) fn changed(&mut self, map: &Key, version: Option<&str>) -> Errands {
         let mut errands = Errands::default();
         for (place, entry) in places_of(&mut self.places, map) {
-            if !entry.is_watched(place) || entry.version.as_deref() == version {
-                continue;
-            }
-            match &mut entry.work {
-                Work::Idle => entry.load(place, &mut errands),
-                Work::Loading => entry.work = Work::Stale(version.map(str::to_owned)),
-                Work::Stale(latest) => *latest = version.map(str::to_owned),
+            match &entry.work {
+                Work::Idle if entry.is_watched(place) && entry.version.as_deref() != version => {
+                    entry.load(place, &mut errands);
+                }
+                Work::Idle => {}
+                // Whether this is news shows when it is known what was read.
+                Work::Loading | Work::Stale(_) => {
+                    entry.work = Work::Stale(version.map(str::to_owned));
+                }
             }
         }
         errands
@@ -245,16 +289,15 @@ impl Book {
         errands
     }
 
-    /// The tries that stand for a watch of this ConfigMap.
-    pub(super) fn retries_of(&mut self, map: &Key, after_ms: u64) -> Vec<Retry> {
-        let watched =
-            places_of(&mut self.places, map).filter(|(place, entry)| entry.is_watched(place));
-        let retry = |(place, entry): (&Arc<Place>, &mut Entry)| Retry {
-            place: Arc::clone(place),
-            failures: entry.failures,
-            after_ms,
-        };
-        watched.map(retry).collect()
+    /// Reads a ConfigMap again of which no watch tells.
+    pub(super) fn read_again(&mut self, map: &Key) -> Errands {
+        let mut errands = Errands::default();
+        for (place, entry) in places_of(&mut self.places, map) {
+            if entry.is_watched(place) {
+                entry.load(place, &mut errands);
+            }
+        }
+        errands
     }
 
     /// Whether changes of this ConfigMap matter to anybody.
@@ -296,6 +339,7 @@ impl Book {
         };
         let before = naming.places();
         change(naming);
+        naming.end_other_checks();
         let unused = if naming.named.is_none() { naming.in_use.take() } else { None };
         if naming.named.is_none() && naming.drains.is_empty() {
             self.sets.remove(uid);
@@ -328,8 +372,8 @@ impl Book {
         }
     }
 
-    /// A policy that was loaded is checked once against each set that names it, again when the set's config changes, and where it was refused also when
-    /// anything else of the set does that a person may have mended.
+    /// A policy that was loaded is checked against each set that names it, and again when the set changes that it was shown: where it was taken, in any other
+    /// way than by its size. Until there is another answer what was taken stays in use.
     fn check_if_due(&mut self, uid: &str, errands: &mut Errands) {
         let Some(naming) = self.sets.get_mut(uid) else {
             return;
@@ -342,15 +386,20 @@ impl Book {
             return;
         };
         let used = Use { named: named.clone(), held: held.clone() };
-        let is_known = match &naming.check {
-            Checking::Idle => naming.in_use.as_ref() == Some(&used),
-            Checking::Running(of, digest) => (of, digest) == (&named, &held.digest),
-            Checking::Refused(of, digest, shown, _) => {
-                (of, digest, *shown) == (&named, &held.digest, naming.shown)
+        let asked = (&named, &held.digest);
+        let taken_as = Some(naming.shown.but_size);
+        let before = match &naming.check {
+            Checking::Idle if naming.in_use.as_ref() == Some(&used) => {
+                (naming.taken_as != taken_as).then_some(Before::Nothing)
             }
+            Checking::Running(of, digest, _) if (of, digest) == asked => None,
+            Checking::Refused(of, digest, shown, why) if (of, digest) == asked => {
+                (*shown != naming.shown).then(|| Before::Refused(why.clone()))
+            }
+            Checking::Idle | Checking::Running(..) | Checking::Refused(..) => Some(Before::Nothing),
         };
-        if !is_known {
-            naming.check = Checking::Running(named.clone(), held.digest);
+        if let Some(before) = before {
+            naming.check = Checking::Running(named.clone(), held.digest, before);
             let set = naming.set.clone();
             let (uid, held, shown) = (uid.to_owned(), held.clone(), naming.shown);
             errands.check.push(Check { uid, set, named, held, shown });
@@ -370,7 +419,7 @@ impl Book {
             if self.sets.values().any(|naming| naming.names(&place)) {
                 continue;
             }
-            if let Some(Entry { found: Some(Ok(held)), .. }) = self.places.remove(&place) {
+            if let Some(held) = self.places.remove(&place).as_ref().and_then(Entry::held) {
                 errands.release.push(held.digest);
             }
             errands.maps.insert(place.map.clone());
@@ -386,8 +435,7 @@ impl Book {
     }
 
     fn is_named(&self, digest: &Digest) -> bool {
-        let holds =
-            |entry: &Entry| matches!(&entry.found, Some(Ok(held)) if held.digest == *digest);
+        let holds = |entry: &Entry| entry.held().is_some_and(|held| held.digest == *digest);
         self.places.values().any(holds) || self.sets.values().any(|naming| naming.is_on(digest))
     }
 }

@@ -15,6 +15,9 @@ use crate::{
 /// The longest pause before a check that could not be made is made again, in milliseconds.
 const AGAIN_LONGEST_MS: u64 = 30_000;
 
+/// How often in a row a check may not be made before whoever waits for it is told: the first time is often a set that changed meanwhile.
+const TOLD_FROM: u32 = 3;
+
 /// Checks until there is an answer, or until the set names something else.
 pub(super) async fn check(modules: Modules, module: Module, check: Check) {
     let mut failures = 0;
@@ -27,6 +30,9 @@ pub(super) async fn check(modules: Modules, module: Module, check: Check) {
                 let (namespace, set) = &check.set;
                 tracing::debug!(namespace, set, "a config was not checked: {why}");
                 failures += 1;
+                if failures >= TOLD_FROM {
+                    modules.check_failed(&check, why);
+                }
                 let pause_ms = backoff::delay_ms(failures).min(AGAIN_LONGEST_MS);
                 tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             }

@@ -5,7 +5,7 @@
 //! every change of any; a label would have to be put on by whoever makes a policy's ConfigMap, and where it is forgotten nothing tells. A watch of one
 //! name is shown that one object. What is pinned and was loaded once never changes, so that where every set is well, nothing is watched at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -22,23 +22,30 @@ const WATCHED_MAX: usize = 128;
 /// How long after it was read a ConfigMap that is not watched is read again, in milliseconds: as often as a watch is opened anew.
 const UNWATCHED_MS: u64 = 60_000;
 
-/// The watches that are open.
+/// The watches that are open, and what is read again in the place of one.
 #[derive(Default)]
-pub(super) struct Watches(BTreeMap<Key, AbortHandle>);
+pub(super) struct Watches {
+    open: BTreeMap<Key, AbortHandle>,
+    unwatched: BTreeSet<Key>,
+}
 
 impl Watches {
-    /// Opens or closes the watch of a ConfigMap; answers after how many milliseconds it is to be read again where it should be watched and is not.
+    /// Opens or closes the watch of a ConfigMap; answers after how many milliseconds it is to be read again where it should be watched and is not, and
+    /// that was not answered already.
     pub(super) fn set(&mut self, modules: &Modules, map: &Key, is_wanted: bool) -> Option<u64> {
         if !is_wanted {
-            if let Some(watch) = self.0.remove(map) {
+            if let Some(watch) = self.open.remove(map) {
                 watch.abort();
             }
             return None;
         }
-        if self.0.contains_key(map) {
+        if self.open.contains_key(map) {
             return None;
         }
-        if self.0.len() >= WATCHED_MAX {
+        if self.open.len() >= WATCHED_MAX {
+            if !self.unwatched.insert(map.clone()) {
+                return None;
+            }
             tracing::warn!(
                 namespace = map.0,
                 config_map = map.1,
@@ -47,8 +54,13 @@ impl Watches {
             return Some(UNWATCHED_MS);
         }
         let task = tokio::spawn(follow(modules.clone(), map.clone()));
-        self.0.insert(map.clone(), task.abort_handle());
+        self.open.insert(map.clone(), task.abort_handle());
         None
+    }
+
+    /// That a ConfigMap is read again now for which there was no watch.
+    pub(super) fn is_read_again(&mut self, map: &Key) {
+        self.unwatched.remove(map);
     }
 }
 

@@ -7,14 +7,18 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use tidegate_core::settings;
 
 use super::or_default;
 
+/// The annotation in which kubectl repeats the whole set.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// A StatefulSet.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct SetObject {
-    /// Its metadata; of the annotations, ours and the predecessor's.
+    /// Its metadata. Of the annotations, ours and the predecessor's have their values, others a digest of them, and kubectl's copy of the whole is left out.
     #[serde(deserialize_with = "set_meta")]
     pub metadata: ObjectMeta,
     /// Its spec.
@@ -22,14 +26,30 @@ pub struct SetObject {
     pub spec: SetSpec,
 }
 
+/// Tells one form of a set from another that a policy would be shown. Nothing rests on it that could lose data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Differs where spec, labels or annotations do.
+    pub whole: u64,
+    /// The same, but for how many replicas the set has.
+    pub but_size: u64,
+}
+
 impl SetObject {
-    /// A number that differs where the spec differs or one of the annotations that are kept here. It tells that something changed, and nothing rests on
-    /// it that could lose data.
+    /// What a policy would be shown of it, in two numbers.
     #[must_use]
-    pub fn fingerprint(&self) -> u64 {
+    pub fn shown(&self) -> Shown {
+        let ObjectMeta { annotations, labels, generation, .. } = &self.metadata;
         let mut hasher = DefaultHasher::new();
-        (self.metadata.generation, &self.metadata.annotations).hash(&mut hasher);
-        hasher.finish()
+        for (key, value) in
+            annotations.iter().flatten().filter(|(key, _)| *key != settings::TOUCHED)
+        {
+            (key, value).hash(&mut hasher);
+        }
+        (labels, self.spec.template).hash(&mut hasher);
+        let but_size = hasher.finish();
+        generation.hash(&mut hasher);
+        Shown { whole: hasher.finish(), but_size }
     }
 }
 
@@ -50,6 +70,9 @@ pub struct SetSpec {
     pub volume_claim_templates: Vec<ClaimTemplate>,
     /// What becomes of claims.
     pub persistent_volume_claim_retention_policy: Option<Retention>,
+    /// A number that differs where the template of its pods does.
+    #[serde(default, deserialize_with = "hashed")]
+    pub template: u64,
 }
 
 /// Where the ordinals start.
@@ -77,16 +100,79 @@ pub struct Retention {
     pub when_deleted: Option<String>,
 }
 
+/// The template is large, and of it nothing is needed here but whether it has changed.
+fn hashed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let mut hasher = DefaultHasher::new();
+    Value::deserialize(deserializer)?.to_string().hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
 fn set_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let mut meta = super::lean_meta(deserializer)?;
+    let is_known =
+        |key: &str| key.starts_with(settings::PREFIX) || settings::PREDECESSOR.contains(&key);
+    let digest = |value: &str| {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    };
     let kept: BTreeMap<String, String> = meta
         .annotations
         .unwrap_or_default()
         .into_iter()
-        .filter(|(key, _)| {
-            key.starts_with(settings::PREFIX) || settings::PREDECESSOR.contains(&key.as_str())
+        .filter(|(key, _)| key != LAST_APPLIED)
+        .map(|(key, value)| {
+            if is_known(&key) {
+                (key, value)
+            } else {
+                let digest = digest(&value);
+                (key, digest)
+            }
         })
         .collect();
     meta.annotations = (!kept.is_empty()).then_some(kept);
     Ok(meta)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn shown(change: impl FnOnce(&mut Value)) -> Shown {
+        let mut set = json!({
+            "metadata": {
+                "generation": 1,
+                "labels": { "app": "web" },
+                "annotations": { "tidegate.dev/policy": "library:exec", "example.com/port": "80" },
+            },
+            "spec": { "replicas": 2, "template": { "spec": { "containers": [{ "name": "web" }] } } },
+        });
+        change(&mut set);
+        serde_json::from_value::<SetObject>(set).unwrap().shown()
+    }
+
+    #[test]
+    fn what_a_policy_would_be_shown_is_told_apart() {
+        let before = shown(|_| {});
+        let scaled = shown(|set| {
+            set["spec"]["replicas"] = json!(3);
+            set["metadata"]["generation"] = json!(2);
+        });
+        assert!(scaled.but_size == before.but_size && scaled.whole != before.whole);
+        for (place, value) in [
+            ("/metadata/labels/app", "shop"),
+            ("/metadata/annotations/tidegate.dev~1policy", "library:keep"),
+            ("/metadata/annotations/example.com~1port", "81"),
+            ("/spec/template/spec/containers/0/name", "store"),
+        ] {
+            let other = shown(|set| *set.pointer_mut(place).unwrap() = json!(value));
+            assert_ne!(other.but_size, before.but_size, "{place}");
+        }
+        for key in [settings::TOUCHED, LAST_APPLIED] {
+            let same = shown(|set| set["metadata"]["annotations"][key] = json!("1"));
+            assert_eq!(same, before, "{key}");
+        }
+    }
 }

@@ -11,15 +11,13 @@ use serde_json::Value;
 
 use super::source::Digest;
 use super::transcript::{Call, Said};
+use crate::objects::LAST_APPLIED;
 
 /// The version of a line.
 pub const VERSION: u32 = 1;
 
 /// How many files a recording is spread over: with each that is begun the oldest one goes.
 const FILES: u64 = 4;
-
-/// The annotation in which kubectl repeats the whole set, with all values in it.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A line of a recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,26 +164,34 @@ impl Secrets {
         if let Some(applied) = applied {
             text = text.replace(&applied.to_string(), "\"left out\"");
         }
-        text
+        self.without_rest(text)
     }
 
     fn left_out_of_answer(&self, mut answer: Value) -> Value {
         if let Some(Value::String(template)) = answer.pointer_mut("/pod/template") {
-            *template = self.replaced_in(template);
+            *template = self.without_rest(self.replaced_in(template));
         }
         answer
     }
 
-    fn learn(&mut self, set: &Value) {
-        let spec = set.pointer("/spec/template/spec");
-        let containers = ["containers", "initContainers"].into_iter();
-        let containers = containers.filter_map(|kind| spec?.get(kind)?.as_array()).flatten();
-        let variables = containers.filter_map(|container| container.get("env")?.as_array());
-        for variable in variables.flatten() {
-            if let Some(value) = variable.get("value").filter(|value| value.is_string()) {
-                let next = format!("\"left out {}\"", self.replaced.len() + 1);
-                self.replaced.entry(value.to_string()).or_insert(next);
+    /// Learns the values of all variables, in annotations that hold pods as text too.
+    fn learn(&mut self, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                let variables = fields.get("env").and_then(Value::as_array).into_iter().flatten();
+                for value in variables.filter_map(|variable| variable.get("value")?.as_str()) {
+                    let next = format!("left out {}", self.replaced.len() + 1);
+                    self.replaced.entry(value.to_owned()).or_insert(next);
+                }
+                fields.values().for_each(|value| self.learn(value));
             }
+            Value::Array(items) => items.iter().for_each(|value| self.learn(value)),
+            Value::String(text) => {
+                if let Some(value) = held_in(text) {
+                    self.learn(&value);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
@@ -194,14 +200,67 @@ impl Secrets {
         let mut text = text.to_owned();
         for (value, word) in &self.replaced {
             for colon in [":", ": "] {
-                text = text.replace(
-                    &format!("\"value\"{colon}{value}"),
-                    &format!("\"value\"{colon}{word}"),
-                );
+                let field = |value: &str| format!("\"value\"{colon}{}", Value::from(value));
+                text = text.replace(&field(value), &field(word));
+                // The same in an annotation that holds a pod as text.
+                let inner = |value: &str| {
+                    let text = Value::from(field(value)).to_string();
+                    text.trim_start_matches('"').trim_end_matches('"').to_owned()
+                };
+                text = text.replace(&inner(value), &inner(word));
             }
         }
         text
     }
+
+    /// Whoever wrote the text may have escaped a value in another way. Such a text is written anew.
+    fn without_rest(&self, text: String) -> String {
+        let Ok(mut value) = serde_json::from_str::<Value>(&text) else {
+            return text;
+        };
+        if self.replace(&mut value) { value.to_string() } else { text }
+    }
+
+    /// Replaces the values of all variables; answers whether there was one.
+    fn replace(&self, value: &mut Value) -> bool {
+        match value {
+            Value::Object(fields) => {
+                let mut is_changed = false;
+                let variables = fields.get_mut("env").and_then(Value::as_array_mut);
+                for variable in variables.into_iter().flatten() {
+                    let Some(value) = variable.get_mut("value") else {
+                        continue;
+                    };
+                    if let Some(word) = value.as_str().and_then(|value| self.replaced.get(value)) {
+                        *value = Value::from(word.as_str());
+                        is_changed = true;
+                    }
+                }
+                fields.values_mut().map(|value| self.replace(value)).filter(|is| *is).count() > 0
+                    || is_changed
+            }
+            Value::Array(items) => {
+                // Each of them, and not only the first that has one.
+                items.iter_mut().map(|value| self.replace(value)).filter(|is| *is).count() > 0
+            }
+            Value::String(text) => {
+                let Some(mut value) = held_in(text) else {
+                    return false;
+                };
+                let is_changed = self.replace(&mut value);
+                if is_changed {
+                    *text = value.to_string();
+                }
+                is_changed
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+}
+
+/// The object that a text holds, as annotations do in which a whole manifest stands.
+fn held_in(text: &str) -> Option<Value> {
+    text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok())?
 }
 
 #[cfg(test)]

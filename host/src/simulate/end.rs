@@ -51,7 +51,7 @@ pub fn summary(stage: &Stage, beginning: Option<&Seen>) -> Result<Outcome, Error
     let mut state = stage.shared().lock();
     let now = state.now();
     let end = End { state: &state, outlook: outlook.as_ref() };
-    let mut outcome = if state.journal.is_off() { Outcome::Amiss } else { Outcome::Fine };
+    let mut outcome = if state.journal.is_amiss() { Outcome::Amiss } else { Outcome::Fine };
     let mut lines = Vec::new();
     if outlook.is_none() {
         lines.push("the set is gone".to_owned());

@@ -56,6 +56,8 @@ pub struct Journal {
     condemned: BTreeSet<String>,
     /// Whether something was asked for that could not be.
     is_off: bool,
+    /// Whether what the host meant to do last was refused.
+    is_stuck: bool,
     quiet: bool,
     show: Show,
     /// The set's own template, against which pods are shown.
@@ -77,6 +79,7 @@ impl Journal {
             reasons: BTreeMap::new(),
             condemned: BTreeSet::new(),
             is_off: false,
+            is_stuck: false,
             quiet: true,
             show: Show::Difference,
             template: Value::Null,
@@ -113,10 +116,10 @@ impl Journal {
         self.condemned.contains(claim)
     }
 
-    /// Whether an event of the script could not be.
+    /// Whether an event of the script could not be, or the host cannot do what it means to.
     #[must_use]
-    pub const fn is_off(&self) -> bool {
-        self.is_off
+    pub const fn is_amiss(&self) -> bool {
+        self.is_off || self.is_stuck
     }
 
     /// A line of its own.
@@ -232,6 +235,7 @@ impl Journal {
 
     /// What the host means to wait for.
     pub fn remember(&mut self, plan: &Plan) {
+        self.is_stuck = false;
         self.reasons.clear();
         for report in &plan.reports {
             self.reasons.insert(report.ordinal, report.reason.clone());
@@ -262,6 +266,7 @@ impl Journal {
 
     /// A pass of the host failed.
     pub fn failed(&mut self, error: &crate::error::Error) {
+        self.is_stuck = true;
         self.line("host", &format!("breaks off: {error}"));
     }
 

@@ -18,7 +18,7 @@ use crate::{
     act::{self, Of},
     cluster::{Cluster, Effect, Order},
     error::Error,
-    policy::{Pinning, PolicyRef, source},
+    policy::{Digest, Pinning, PolicyRef, source, unpack::unpack},
 };
 
 /// The label of the ConfigMaps that an install brings.
@@ -98,16 +98,23 @@ impl Living {
     ) -> Result<Bytes, Fault> {
         let reference = PolicyRef::parse(named, Pinning::Optional);
         let reference = reference.map_err(|error| Fault::Input(format!("{named:?}: {error}")))?;
-        let (map, key) = match reference {
-            PolicyRef::ConfigMap { name, key, .. } => {
+        let (map, key, pinned) = match reference {
+            PolicyRef::ConfigMap { digest: None, .. } => {
+                return Err(Fault::Failed(format!(
+                    "the set names {named} without a digest, which a host takes only with --allow-unpinned: pin it, as `tidegate policy pack FILE --reference` does, or give --policy FILE"
+                )));
+            }
+            PolicyRef::ConfigMap { name, key, digest } => {
                 let map = self.cluster.config_map(namespace, &name).await.map_err(failed)?;
                 let place = format!("ConfigMap {namespace}/{name}");
                 let map = map.ok_or_else(|| {
                     Fault::Input(format!("{place} is not there: create it, or give --policy FILE"))
                 })?;
-                (map, key)
+                (map, key, digest)
             }
-            PolicyRef::Library { name } => (self.of_library(own_namespace, &name).await?, None),
+            PolicyRef::Library { name } => {
+                (self.of_library(own_namespace, &name).await?, None, None)
+            }
         };
         let place = format!("ConfigMap {}", map.metadata.name.as_deref().unwrap_or_default());
         let text = map.data.unwrap_or_default();
@@ -115,7 +122,19 @@ impl Living {
             map.binary_data.unwrap_or_default().into_iter().map(|(key, it)| (key, it.0)).collect();
         let picked = source::pick(&text, &binary, key.as_deref());
         let picked = picked.map_err(|error| Fault::Input(format!("{place}: {error}")))?;
-        Ok((place, picked.bytes.to_vec()))
+        let bytes = picked.bytes.to_vec();
+        if let Some(pinned) = pinned {
+            let component = unpack(bytes.clone());
+            let component =
+                component.map_err(|error| Fault::Failed(format!("{place}: {error}")))?;
+            let found = Digest::of(&component);
+            if found != pinned {
+                return Err(Fault::Failed(format!(
+                    "{place} holds sha256:{found}, and the set pins sha256:{pinned}, so that no drain of it begins: pin what it holds, or put back what was pinned"
+                )));
+            }
+        }
+        Ok((place, bytes))
     }
 
     /// What admission says of a drain pod, as the host would send it. The member still bears its name, which is found out after everything else.

@@ -4,8 +4,11 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use tidegate_core::settings;
+use tidegate_miniature::admission::{Reading, read as read_as};
+use tidegate_miniature::kind::Kind;
+use tidegate_miniature::refusal::Refusal;
 
-use super::fault::Fault;
+use super::{fault::Fault, script::REPLICAS_MAX};
 
 /// What the API server alone writes.
 const SERVERS_OWN: [&str; 8] = [
@@ -35,7 +38,16 @@ pub fn read(path: &Path) -> Result<Value, Fault> {
     let is_set =
         |object: &&Value| object["kind"] == "StatefulSet" && object["apiVersion"] == "apps/v1";
     match objects.iter().find(is_set) {
-        Some(set) => Ok(fresh(set.clone())),
+        Some(set) => {
+            let refused = |refusal: Refusal| Fault::unreadable(path, &refusal.message());
+            read_as(Kind::Set, set, Reading::Lenient).map_err(refused)?;
+            let replicas = set.pointer("/spec/replicas").and_then(Value::as_u64);
+            if replicas.is_some_and(|replicas| replicas > u64::from(REPLICAS_MAX)) {
+                let mend = format!("spec.replicas: at most {REPLICAS_MAX} are simulated");
+                return Err(Fault::unreadable(path, &mend));
+            }
+            Ok(fresh(set.clone()))
+        }
         None => {
             let kinds = objects.iter().filter_map(|object| object["kind"].as_str());
             let kinds: Vec<&str> = kinds.collect();

@@ -21,6 +21,9 @@ delete-set [background|foreground|orphan]";
 /// The longest that time may pass at once, in seconds: a week, which is the longest delay of a set.
 const RUN_MAX_SECS: u64 = 7 * 24 * 3_600;
 
+/// The most replicas of a set that is simulated: every pod of it is made at once, by one process.
+pub const REPLICAS_MAX: u32 = 1_000;
+
 /// Something that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -139,8 +142,9 @@ fn deed(line: &str, words: &[Word<'_>]) -> Result<Deed, Wrong> {
     match words {
         [(_, "scale"), rest @ ..] => {
             let (at, count) = only(line, rest, "the number of replicas")?;
-            let replicas = count.parse().map_err(|_| wrong(at, "write a number of replicas"))?;
-            Ok(Deed::Scale(replicas))
+            let replicas = count.parse().ok().filter(|count| *count <= REPLICAS_MAX);
+            let mend = || wrong(at, "write a number of replicas, at most 1000");
+            Ok(Deed::Scale(replicas.ok_or_else(mend)?))
         }
         [(_, "run"), rest @ ..] => {
             let (at, text) = only(line, rest, "a duration")?;
@@ -296,6 +300,7 @@ mod tests {
         for (text, place, words) in [
             ("scale", "test:1:6:", "is missing"),
             ("scale two", "test:1:7:", "number of replicas"),
+            ("scale 4000000000", "test:1:7:", "at most 1000"),
             ("scale 2 3", "test:1:9:", "too much"),
             ("\n  pods web-2", "test:2:3:", "\"pods\" is no event"),
             ("pod", "test:1:4:", "name the pod"),

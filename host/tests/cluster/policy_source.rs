@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
         another_digest,
     ),
     test("policy_source::a_config_is_checked_when_it_is_written", config_checked),
+    test("policy_source::a_check_that_never_ends_holds_up_no_drain_that_runs", never_checked),
 ];
 
 const CONFIG: &str = "tidegate.dev/policy-config";
@@ -141,6 +142,34 @@ fn config_checked(site: &Site<'_>) -> Result<()> {
         Ok(found_if(told == 2, || format!("it was told {told} times")))
     })?;
     site.left_alone("data-web-1", &claim, "web-1")
+}
+
+/// The set names a policy that takes longer over the config than it may, each time: the drain that runs is judged and ends meanwhile, and whoever waits
+/// for the other one is told.
+fn never_checked(site: &Site<'_>) -> Result<()> {
+    let digest = site.config_map("mine", ("policy.wasm", &dawdling()))?;
+    let store = Store::exec(&json!({ "script": gate() })).of(3);
+    site.start(&store.annotated("tidegate.dev/max-parallel", "2"))?;
+    let claim = site.claim_uid("data-web-1")?;
+    site.scale("web", 2)?;
+    site.drains("web-2", 1)?;
+    site.annotate("web", "tidegate.dev/policy", Some(&format!("mine@sha256:{digest}")))?;
+    site.scale("web", 1)?;
+    site.open_gate("web-2")?;
+    site.gone("data-web-2", "web-2")?;
+    site.told("web", "PolicyFault", &["web-1", "config could not be checked", "1000 ms"])?;
+    site.no_pod("web-1")?;
+    site.left_alone("data-web-1", &claim, "web-1")
+}
+
+/// A policy that answers everything but `validate`, over which it takes time and no fuel.
+fn dawdling() -> Vec<u8> {
+    let items = r#"(func (export "tidegate:policy/validator@1.1.0#validate")
+        (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+        (drop (memory.grow (i32.const 60)))
+        (loop (call $log (i32.const 0) (i32.const 65536) (i32.const 3145728)) (br 0))
+        unreachable)"#;
+    Guest { items, ..Guest::default() }.component_of_world("complete")
 }
 
 /// A policy that keeps everything, and takes no config of three letters.

@@ -110,10 +110,16 @@ impl Entry {
         }
         let before = self.found.replace(found);
         let work = std::mem::take(&mut self.work);
-        if matches!(work, Work::Stale(latest) if latest != self.version) {
+        let is_other = matches!(work, Work::Stale(latest) if latest != self.version);
+        if is_other && self.is_watched(place) {
             self.load(place, errands);
         }
         before.and_then(Result::ok)
+    }
+
+    /// What it held when it was read last.
+    pub(super) fn held(&self) -> Option<&Held> {
+        self.found.as_ref()?.as_ref().ok()
     }
 
     /// What is pinned and was had never changes. What is asked for again by itself needs no watch.

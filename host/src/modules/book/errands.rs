@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Held, Named, Place};
-use crate::{policy::Digest, watch::Key};
+use crate::{objects::Shown, policy::Digest, watch::Key};
 
 /// What has to be done after a change of the book.
 #[derive(Default)]
@@ -38,7 +38,7 @@ pub(in crate::modules) struct Check {
     /// What was found there.
     pub(in crate::modules) held: Held,
     /// What tells that set from one that a person has changed since.
-    pub(in crate::modules) shown: u64,
+    pub(in crate::modules) shown: Shown,
 }
 
 /// A try that is put off.

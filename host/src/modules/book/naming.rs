@@ -7,9 +7,9 @@ use std::{
 
 use super::{
     Place,
-    entry::{Entry, Held, Trouble},
+    entry::{Entry, Held, Kind, Trouble},
 };
-use crate::{policy::Digest, watch::Key};
+use crate::{objects::Shown, policy::Digest, watch::Key};
 
 /// What one set names, and its drain pods.
 pub(super) struct Naming {
@@ -20,7 +20,9 @@ pub(super) struct Naming {
     pub(super) in_use: Option<Use>,
     pub(super) check: Checking,
     /// What tells whether a policy would be shown another set than before.
-    pub(super) shown: u64,
+    pub(super) shown: Shown,
+    /// The set as what is in use took it, whatever its size.
+    pub(super) taken_as: Option<u64>,
 }
 
 /// What a set's annotations name.
@@ -43,9 +45,19 @@ pub(in crate::modules) struct Use {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Checking {
     Idle,
-    Running(Named, Digest),
+    Running(Named, Digest, Before),
     /// Why, and the set as it was shown: what is wrong may be mended in it, and then policy and config are as they were.
-    Refused(Named, Digest, u64, String),
+    Refused(Named, Digest, Shown, String),
+}
+
+/// What is known of a check while there is no answer to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Nothing,
+    /// The set as it was before was not taken.
+    Refused(String),
+    /// It could not be made the last time.
+    Failed(String),
 }
 
 /// What stands against what a set names.
@@ -60,13 +72,32 @@ pub(in crate::modules) enum Against {
 impl Naming {
     pub(super) fn of(set: &Key) -> Self {
         let drains = BTreeMap::new();
-        let check = Checking::Idle;
-        Self { set: set.clone(), named: None, drains, in_use: None, check, shown: 0 }
+        Self {
+            set: set.clone(),
+            named: None,
+            drains,
+            in_use: None,
+            check: Checking::Idle,
+            shown: Shown::default(),
+            taken_as: None,
+        }
     }
 
     pub(super) fn clear(&mut self) {
         self.named = None;
         self.drains.clear();
+    }
+
+    /// Nobody waits for the answer to a check of what is not named any more.
+    pub(super) fn end_other_checks(&mut self) {
+        if matches!(&self.check, Checking::Running(of, ..) if self.named.as_ref() != Some(of)) {
+            self.check = Checking::Idle;
+        }
+    }
+
+    /// Whether what was not taken is being checked anew, because the set has changed.
+    pub(super) fn is_checked_again(&self) -> bool {
+        matches!(self.check, Checking::Running(..))
     }
 
     pub(super) fn places(&self) -> BTreeSet<Arc<Place>> {
@@ -91,8 +122,19 @@ impl Naming {
         match places.get(&named.place)?.found.as_ref()? {
             Err(trouble) => Some(Against::Policy(trouble.clone())),
             Ok(held) => match &self.check {
-                Checking::Refused(of, digest, _, why) if (of, digest) == (named, &held.digest) => {
+                Checking::Refused(of, digest, _, why)
+                | Checking::Running(of, digest, Before::Refused(why))
+                    if (of, digest) == (named, &held.digest) =>
+                {
                     Some(Against::Config(why.clone()))
+                }
+                Checking::Running(of, digest, Before::Failed(why))
+                    if (of, digest) == (named, &held.digest) =>
+                {
+                    let what = format!(
+                        "the set's config could not be checked, which is tried again: {why}"
+                    );
+                    Some(Against::Policy(Trouble { what, kind: Kind::Passing }))
                 }
                 Checking::Refused(..) | Checking::Running(..) | Checking::Idle => None,
             },

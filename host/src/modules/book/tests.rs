@@ -37,6 +37,11 @@ fn read(version: &str) -> Read {
     Read::At(Some(version.to_owned()))
 }
 
+/// A set of this size, which is so for all else.
+fn shown(but_size: u64, size: u64) -> Shown {
+    Shown { whole: but_size * 1_000 + size, but_size }
+}
+
 /// A book in which one set at a time is looked at.
 #[derive(Default)]
 struct Desk {
@@ -54,7 +59,7 @@ impl Desk {
         named: Option<(&Place, u64)>,
         drains: &[(&str, &Place)],
     ) -> Errands {
-        self.attends_as(uid, named, drains, 0)
+        self.attends_as(uid, named, drains, shown(0, 0))
     }
 
     fn attends_as(
@@ -62,7 +67,7 @@ impl Desk {
         uid: &str,
         named: Option<(&Place, u64)>,
         drains: &[(&str, &Place)],
-        shown: u64,
+        shown: Shown,
     ) -> Errands {
         let named = named.map(|(place, config)| (place.clone(), config));
         let drains = drains.iter().map(|(pod, place)| ((*pod).to_owned(), (*place).clone()));
@@ -227,18 +232,130 @@ fn what_is_refused_is_checked_again_when_the_set_may_have_been_mended() {
     let mut errands = desk.book.loaded(&place, Ok(held("a")), read("1"));
     let check = errands.check.pop().expect("it is checked");
     // The set changes while it is being checked: what comes of that is of the set before.
-    assert!(desk.attends_as(UID, Some((&place, 1)), &[], 7).check.is_empty());
+    assert!(desk.attends_as(UID, Some((&place, 1)), &[], shown(0, 7)).check.is_empty());
     let mut errands = desk.book.checked(&check, Err("no such container".to_owned()));
     let check = errands.check.pop().expect("it is checked again");
     let errands = desk.book.checked(&check, Err("no such container".to_owned()));
     assert!(errands.check.is_empty());
-    assert!(desk.attends_as(UID, Some((&place, 1)), &[], 7).check.is_empty());
-    let mut errands = desk.attends_as(UID, Some((&place, 1)), &[], 8);
+    assert!(desk.attends_as(UID, Some((&place, 1)), &[], shown(0, 7)).check.is_empty());
+    let mut errands = desk.attends_as(UID, Some((&place, 1)), &[], shown(0, 8));
     let check = errands.check.pop().expect("it is checked again");
+    // What was said of it stays said, and whoever waits for it waits.
+    assert!(matches!(desk.book.trouble(UID), Some((Against::Config(_), None))));
+    assert_eq!(desk.book.standing(UID, &place, 1), Standing::Loading);
     desk.book.checked(&check, Ok(()));
     assert_eq!(desk.in_use(&place, 1), Some(digest("a")));
-    // What is in use is not asked about again: it refuses by itself what it must.
-    assert!(desk.attends_as(UID, Some((&place, 1)), &[], 9).check.is_empty());
+}
+
+#[test]
+fn what_was_taken_is_checked_again_when_the_set_changes_otherwise_than_in_size() {
+    let (mut desk, place) = (Desk::default(), pinned("mine", "a"));
+    desk.names(&place, 1);
+    desk.loads(&place, "a", "1");
+    assert!(desk.attends_as(UID, Some((&place, 1)), &[], shown(0, 5)).check.is_empty());
+    let mut errands = desk.attends_as(UID, Some((&place, 1)), &[], shown(1, 5));
+    let check = errands.check.pop().expect("it is checked again");
+    let errands = desk.book.checked(&check, Err("the template cannot be read".to_owned()));
+    // It stays in use, refuses by itself what it must, and no other policy is.
+    assert_eq!(desk.in_use(&place, 1), Some(digest("a")));
+    assert!(matches!(desk.book.trouble(UID), Some((Against::Config(_), None))));
+    assert!(errands.release.is_empty() && errands.check.is_empty());
+    let mut errands = desk.attends_as(UID, Some((&place, 1)), &[], shown(2, 5));
+    let check = errands.check.pop().expect("it is checked again");
+    let errands = desk.book.checked(&check, Ok(()));
+    assert!(errands.swapped.is_empty() && errands.release.is_empty());
+    assert_eq!(desk.book.trouble(UID), None);
+}
+
+#[test]
+fn a_check_that_cannot_be_made_is_told_and_goes_on() {
+    let (mut desk, place) = (Desk::default(), pinned("mine", "a"));
+    desk.names(&place, 1);
+    let mut errands = desk.book.loaded(&place, Ok(held("a")), read("1"));
+    let check = errands.check.pop().expect("it is checked");
+    assert!(desk.book.is_busy());
+    let errands = desk.book.check_failed(&check, "no answer within 1 s".to_owned());
+    assert!(errands.wake.contains(&set(UID)));
+    let standing = desk.book.standing(UID, &place, 1);
+    let Standing::Troubled(Trouble { what, kind: Kind::Passing }) = &standing else {
+        panic!("{standing:?}")
+    };
+    assert!(what.contains("no answer within 1 s"), "{what}");
+    assert!(desk.book.is_running(&check) && !desk.book.is_busy());
+    assert!(desk.book.check_failed(&check, "no answer within 1 s".to_owned()).wake.is_empty());
+    desk.book.checked(&check, Ok(()));
+    assert_eq!(desk.in_use(&place, 1), Some(digest("a")));
+}
+
+#[test]
+fn the_answer_to_a_check_counts_only_for_what_is_named_and_there() {
+    let (mut desk, place, other) = (Desk::default(), unpinned("mine"), pinned("other", "b"));
+    desk.names(&place, 1);
+    let mut errands = desk.book.loaded(&place, Ok(held("a")), read("1"));
+    let check = errands.check.pop().expect("it is checked");
+    desk.book.changed(&map("mine"), None);
+    desk.book.loaded(&place, trouble(Kind::Absent), Read::At(None));
+    desk.book.checked(&check, Ok(()));
+    assert_eq!(desk.in_use(&place, 1), None, "it is gone");
+
+    let mut errands = desk.book.loaded(&place, Ok(held("a")), read("2"));
+    let check = errands.check.pop().expect("it is checked");
+    desk.names(&other, 1);
+    assert!(!desk.book.is_running(&check), "nobody names it any more");
+    desk.book.checked(&check, Ok(()));
+    assert_eq!(desk.in_use(&other, 1), None);
+}
+
+#[test]
+fn a_change_while_a_place_is_loaded_is_not_lost() {
+    let (mut desk, place) = (Desk::default(), unpinned("mine"));
+    assert!(loads(&desk.names(&place, 1), &place));
+    desk.book.changed(&map("mine"), Some("2"));
+    assert!(loads(&desk.book.loaded(&place, Ok(held("a")), read("1")), &place));
+    assert!(!loads(&desk.book.loaded(&place, Ok(held("b")), read("2")), &place));
+
+    // It was not there, it is loaded, and it is gone again before that has ended.
+    desk.book.changed(&map("mine"), None);
+    desk.book.loaded(&place, trouble(Kind::Absent), Read::At(None));
+    assert!(loads(&desk.book.changed(&map("mine"), Some("3")), &place));
+    desk.book.changed(&map("mine"), None);
+    assert!(loads(&desk.book.loaded(&place, Ok(held("a")), read("3")), &place));
+
+    // What is pinned and was had is had.
+    let pinned = pinned("theirs", "a");
+    desk.names(&pinned, 1);
+    desk.book.changed(&map("theirs"), Some("2"));
+    assert!(!loads(&desk.book.loaded(&pinned, Ok(held("a")), read("1")), &pinned));
+}
+
+#[test]
+fn the_last_good_one_that_has_fallen_out_of_memory_cannot_be_had_again() {
+    let (mut desk, place) = (Desk::default(), unpinned("mine"));
+    desk.names(&place, 1);
+    desk.loads(&place, "a", "1");
+    let used =
+        Use { named: Named { place: Arc::new(place.clone()), fingerprint: 1 }, held: held("a") };
+    let (standing, errands) = desk.book.fell_out(UID, &used);
+    assert!(standing == Standing::Loading && loads(&errands, &place));
+    desk.book.loaded(&place, Ok(held("a")), read("1"));
+    desk.book.changed(&map("mine"), Some("2"));
+    let mut errands = desk.book.loaded(&place, Ok(held("b")), read("2"));
+    let check = errands.check.pop().expect("it is checked");
+    desk.book.checked(&check, Err("not this config".to_owned()));
+    assert_eq!(desk.in_use(&place, 1), Some(digest("a")));
+    let (standing, errands) = desk.book.fell_out(UID, &used);
+    assert_eq!(standing, Standing::Refused("not this config".to_owned()));
+    assert!(errands.load.is_empty());
+}
+
+#[test]
+fn of_a_map_that_is_not_watched_all_that_changes_is_read_again() {
+    let (mut desk, place) = (Desk::default(), unpinned("mine"));
+    desk.names(&place, 1);
+    assert!(desk.book.read_again(&map("mine")).load.is_empty(), "it is being read");
+    desk.loads(&place, "a", "1");
+    assert!(loads(&desk.book.read_again(&map("mine")), &place));
+    assert!(desk.book.read_again(&map("other")).load.is_empty());
 }
 
 #[test]

@@ -55,6 +55,28 @@ fn what_variables_hold_is_left_out_of_question_and_answer() {
 }
 
 #[test]
+fn variables_are_left_out_wherever_a_pod_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let recorder = Recorder::into_folder(folder.path(), 1 << 20).expect("a recorder");
+    let pod =
+        json!({ "spec": { "containers": [{ "env": [{ "name": "A", "value": "a&b\"c" }] }] } });
+    let annotations = json!({
+        "statefulsets.kubernetes.io/scaledown-pod-template": pod.to_string(),
+        "kapp.k14s.io/original": json!({ "spec": { "template": pod } }).to_string(),
+    });
+    let set = json!({ "metadata": { "annotations": annotations } }).to_string();
+    // A policy in Go writes the ampersand so.
+    let rendered = pod.to_string().replace('&', "\\u0026");
+    recorder.record(Digest::of(b"x"), proposal(set), &said(&rendered));
+    let [line] = &lines(folder.path())[..] else { panic!("expected one line") };
+    let text = format!("{line:?}");
+    for part in ["a&b", "u0026b"] {
+        assert!(!text.contains(part), "{text}");
+    }
+    assert_eq!(text.matches("left out 1").count(), 3, "{text}");
+}
+
+#[test]
 fn a_recording_has_a_bound_and_loses_its_oldest_lines() {
     let folder = tempfile::tempdir().expect("a folder");
     let max_bytes = 40_000;
