@@ -55,20 +55,24 @@ pub fn awaits_policies(
     questions: &[Question],
 ) -> bool {
     let is_loading = |why: Unavailable| matches!(why, Unavailable::Loading(_));
-    !questions.is_empty()
-        && questions.iter().all(|question| match (question, &seen.set.stewardship) {
-            (Question::Render(_), Stewardship::Ours(settings)) => {
-                host.modules.in_use(&seen.set, settings).err().is_some_and(is_loading)
-            }
-            (Question::Render(_), Stewardship::NotOurs | Stewardship::Unreadable { .. }) => false,
-            (Question::Judge(ordinal), _) => {
-                let name = seen.set.member(*ordinal);
-                let drain = drains.iter().find(|(pod, _)| *pod == name);
-                drain.is_some_and(|(pod, marks)| {
-                    host.modules.of_drain(&seen.set, pod, marks).err().is_some_and(is_loading)
-                })
-            }
-        })
+    all_wait(questions.iter().map(|question| match (question, &seen.set.stewardship) {
+        (Question::Render(_), Stewardship::Ours(settings)) => {
+            host.modules.in_use(&seen.set, settings).err().is_some_and(is_loading)
+        }
+        (Question::Render(_), Stewardship::NotOurs | Stewardship::Unreadable { .. }) => false,
+        (Question::Judge(ordinal), _) => {
+            let name = seen.set.member(*ordinal);
+            let drain = drains.iter().find(|(pod, _)| *pod == name);
+            drain.is_some_and(|(pod, marks)| {
+                host.modules.of_drain(&seen.set, pod, marks).err().is_some_and(is_loading)
+            })
+        }
+    }))
+}
+
+/// A policy that loads holds up what waits for it, and not what another one can answer.
+fn all_wait(mut are_loading: impl ExactSizeIterator<Item = bool>) -> bool {
+    are_loading.len() > 0 && are_loading.all(|is_loading| is_loading)
 }
 
 struct Asked<'a> {
@@ -294,4 +298,16 @@ fn asks_of_template(template: &Value) -> BTreeSet<Ask> {
     let of_spec = asks(object("/spec").unwrap_or(&none), &BTreeSet::new());
     let of_metadata = asks_of_metadata(object("/metadata").unwrap_or(&none));
     of_spec.into_iter().chain(of_metadata).map(|(ask, _)| ask).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_loads_holds_up_no_other() {
+        assert!(all_wait([true, true].into_iter()));
+        assert!(!all_wait([true, false].into_iter()));
+        assert!(!all_wait([].into_iter()), "what has no question has something else to do");
+    }
 }

@@ -34,7 +34,7 @@ use crate::{
     cluster::Cluster,
     marks::Marks,
     objects::Shown,
-    policy::{Module, Policies, PolicyRef},
+    policy::{Digest, Module, Policies, PolicyRef},
     watch::Key,
 };
 
@@ -188,6 +188,12 @@ impl Modules {
             Against::Policy(Trouble { what, .. }) => Reason::PolicyNotTaken { what, in_use },
             Against::Config(what) => Reason::ConfigInvalid { what, in_use },
         })
+    }
+
+    /// The digest of what the set is drained by, where that is what it names and nothing stands against it.
+    #[must_use]
+    pub fn taken(&self, set: &Set) -> Option<Digest> {
+        self.desk().book.taken(&set.uid)
     }
 
     /// Waits until nothing is being read, compiled or checked; answers whether anything was. What is tried again later is not waited for.

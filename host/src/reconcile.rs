@@ -122,9 +122,9 @@ pub fn report_policy(host: &Host, seen: &Seen, plan: &mut Plan) {
             Some(reason)
         }
         None if host.memory.has_policy_troubled(&seen.set.uid) => {
-            host.modules.in_use(&seen.set, settings).ok().map(|found| {
+            host.modules.taken(&seen.set).map(|digest| {
                 host.memory.policy_is_taken(&seen.set.uid);
-                Reason::PolicyTaken { digest: found.module.digest().to_string() }
+                Reason::PolicyTaken { digest: digest.to_string() }
             })
         }
         None => None,

@@ -26,6 +26,8 @@ pub(super) use naming::{Against, Named, Use};
 pub(super) struct Book {
     sets: BTreeMap<String, Naming>,
     places: BTreeMap<Arc<Place>, Entry>,
+    /// How many checks were begun.
+    checks: u64,
 }
 
 /// What may be asked for a set.
@@ -157,6 +159,14 @@ impl Book {
         }
     }
 
+    /// What the set is drained by, where that is what it names and nothing stands against it.
+    pub(super) fn taken(&self, uid: &str) -> Option<Digest> {
+        let naming = self.sets.get(uid)?;
+        let used = naming.in_use.as_ref().filter(|_| naming.check == Checking::Idle)?;
+        let held = self.places.get(&used.named.place)?.held();
+        (held == Some(&used.held)).then_some(used.held.digest)
+    }
+
     /// What came of loading a place.
     pub(super) fn loaded(
         &mut self,
@@ -220,6 +230,10 @@ impl Book {
                 }
             }
             Err(why) => {
+                // What it is drained by until now may have been another policy, which took it. This one does not any more.
+                let is_it =
+                    |used: &mut Use| (&used.named, &used.held) == (&check.named, &check.held);
+                naming.in_use.take_if(is_it);
                 naming.check =
                     Checking::Refused(check.named.clone(), check.held.digest, check.shown, why);
             }
@@ -254,10 +268,10 @@ impl Book {
 
     /// Whether this check is still wanted.
     pub(super) fn is_running(&self, check: &Check) -> bool {
-        let asked = (&check.named, &check.held.digest);
-        self.sets.get(&check.uid).is_some_and(|naming| {
-            matches!(&naming.check, Checking::Running(of, digest, _) if (of, digest) == asked)
-        })
+        let is_running = |naming: &Naming| matches!(naming.check, Checking::Running(..));
+        self.sets
+            .get(&check.uid)
+            .is_some_and(|naming| is_running(naming) && naming.checked_by == check.number)
     }
 
     /// That a watch shows this version of a ConfigMap, or that there is none.
@@ -373,7 +387,7 @@ impl Book {
     }
 
     /// A policy that was loaded is checked against each set that names it, and again when the set changes that it was shown: where it was taken, in any other
-    /// way than by its size. Until there is another answer what was taken stays in use.
+    /// way than by its size. Until there is another answer it stays in use.
     fn check_if_due(&mut self, uid: &str, errands: &mut Errands) {
         let Some(naming) = self.sets.get_mut(uid) else {
             return;
@@ -399,10 +413,12 @@ impl Book {
             Checking::Idle | Checking::Running(..) | Checking::Refused(..) => Some(Before::Nothing),
         };
         if let Some(before) = before {
+            self.checks += 1;
+            naming.checked_by = self.checks;
             naming.check = Checking::Running(named.clone(), held.digest, before);
-            let set = naming.set.clone();
+            let (set, number) = (naming.set.clone(), self.checks);
             let (uid, held, shown) = (uid.to_owned(), held.clone(), naming.shown);
-            errands.check.push(Check { uid, set, named, held, shown });
+            errands.check.push(Check { uid, set, number, named, held, shown });
         }
     }
 

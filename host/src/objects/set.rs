@@ -6,8 +6,8 @@ use std::{
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::{Value, json};
 use tidegate_core::settings;
 
 use super::or_default;
@@ -22,7 +22,7 @@ pub struct SetObject {
     #[serde(deserialize_with = "set_meta")]
     pub metadata: ObjectMeta,
     /// Its spec.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "set_spec")]
     pub spec: SetSpec,
 }
 
@@ -46,7 +46,7 @@ impl SetObject {
         {
             (key, value).hash(&mut hasher);
         }
-        (labels, self.spec.template).hash(&mut hasher);
+        (labels, self.spec.but_size).hash(&mut hasher);
         let but_size = hasher.finish();
         generation.hash(&mut hasher);
         Shown { whole: hasher.finish(), but_size }
@@ -70,9 +70,9 @@ pub struct SetSpec {
     pub volume_claim_templates: Vec<ClaimTemplate>,
     /// What becomes of claims.
     pub persistent_volume_claim_retention_policy: Option<Retention>,
-    /// A number that differs where the template of its pods does.
-    #[serde(default, deserialize_with = "hashed")]
-    pub template: u64,
+    /// A number that differs where anything of it does but the number of replicas: the template of the pods, for one, which is large and not kept.
+    #[serde(skip)]
+    pub but_size: u64,
 }
 
 /// Where the ordinals start.
@@ -100,11 +100,16 @@ pub struct Retention {
     pub when_deleted: Option<String>,
 }
 
-/// The template is large, and of it nothing is needed here but whether it has changed.
-fn hashed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+fn set_spec<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SetSpec, D::Error> {
+    let mut whole = Option::<Value>::deserialize(deserializer)?.unwrap_or_else(|| json!({}));
+    let mut spec = SetSpec::deserialize(&whole).map_err(D::Error::custom)?;
+    if let Some(fields) = whole.as_object_mut() {
+        fields.remove("replicas");
+    }
     let mut hasher = DefaultHasher::new();
-    Value::deserialize(deserializer)?.to_string().hash(&mut hasher);
-    Ok(hasher.finish())
+    whole.to_string().hash(&mut hasher);
+    spec.but_size = hasher.finish();
+    Ok(spec)
 }
 
 fn set_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
@@ -136,8 +141,6 @@ fn set_meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     fn shown(change: impl FnOnce(&mut Value)) -> Shown {
@@ -147,7 +150,11 @@ mod tests {
                 "labels": { "app": "web" },
                 "annotations": { "tidegate.dev/policy": "library:exec", "example.com/port": "80" },
             },
-            "spec": { "replicas": 2, "template": { "spec": { "containers": [{ "name": "web" }] } } },
+            "spec": {
+                "replicas": 2,
+                "template": { "spec": { "containers": [{ "name": "web" }] } },
+                "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Retain" },
+            },
         });
         change(&mut set);
         serde_json::from_value::<SetObject>(set).unwrap().shown()
@@ -166,6 +173,7 @@ mod tests {
             ("/metadata/annotations/tidegate.dev~1policy", "library:keep"),
             ("/metadata/annotations/example.com~1port", "81"),
             ("/spec/template/spec/containers/0/name", "store"),
+            ("/spec/persistentVolumeClaimRetentionPolicy/whenDeleted", "Delete"),
         ] {
             let other = shown(|set| *set.pointer_mut(place).unwrap() = json!(value));
             assert_ne!(other.but_size, before.but_size, "{place}");

@@ -159,12 +159,12 @@ impl Secrets {
             return String::new();
         };
         self.learn(&set);
-        let mut text = self.replaced_in(text);
         let applied = set.pointer("/metadata/annotations").and_then(|all| all.get(LAST_APPLIED));
-        if let Some(applied) = applied {
-            text = text.replace(&applied.to_string(), "\"left out\"");
-        }
-        self.without_rest(text)
+        let text = match applied {
+            Some(applied) => text.replace(&applied.to_string(), "\"left out\""),
+            None => text.to_owned(),
+        };
+        self.without_rest(self.replaced_in(&text))
     }
 
     fn left_out_of_answer(&self, mut answer: Value) -> Value {
@@ -205,7 +205,9 @@ impl Secrets {
                 // The same in an annotation that holds a pod as text.
                 let inner = |value: &str| {
                     let text = Value::from(field(value)).to_string();
-                    text.trim_start_matches('"').trim_end_matches('"').to_owned()
+                    // Of the quotes around it one is its own: what a value ends with is a quote too.
+                    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+                    text.unwrap_or_default().to_owned()
                 };
                 text = text.replace(&inner(value), &inner(word));
             }

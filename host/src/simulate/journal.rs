@@ -235,7 +235,6 @@ impl Journal {
 
     /// What the host means to wait for.
     pub fn remember(&mut self, plan: &Plan) {
-        self.is_stuck = false;
         self.reasons.clear();
         for report in &plan.reports {
             self.reasons.insert(report.ordinal, report.reason.clone());
@@ -262,6 +261,11 @@ impl Journal {
             }
         };
         self.line("admission", &words);
+    }
+
+    /// The host looks at everything anew.
+    pub const fn looks(&mut self) {
+        self.is_stuck = false;
     }
 
     /// A pass of the host failed.

@@ -215,6 +215,7 @@ impl Stage {
     /// One pass over every set and every drain pod that a set has left behind; when to look again, the soonest.
     async fn look_at_all(&mut self) -> Option<Duration> {
         let mut nexts = Vec::new();
+        self.shared.lock().journal.looks();
         for set in self.host.sets.state() {
             let before = self.shared.lock().store.revision();
             let next = match reconcile(Arc::clone(&set), Arc::clone(&self.host)).await {

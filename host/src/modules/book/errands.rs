@@ -33,6 +33,8 @@ pub(in crate::modules) struct Check {
     pub(in crate::modules) uid: String,
     /// The set's namespace and name.
     pub(in crate::modules) set: Key,
+    /// Its number.
+    pub(in crate::modules) number: u64,
     /// What the set names.
     pub(in crate::modules) named: Named,
     /// What was found there.

@@ -19,6 +19,8 @@ pub(super) struct Naming {
     pub(super) drains: BTreeMap<String, Arc<Place>>,
     pub(super) in_use: Option<Use>,
     pub(super) check: Checking,
+    /// The number of the check that runs, or ran last.
+    pub(super) checked_by: u64,
     /// What tells whether a policy would be shown another set than before.
     pub(super) shown: Shown,
     /// The set as what is in use took it, whatever its size.
@@ -78,6 +80,7 @@ impl Naming {
             drains,
             in_use: None,
             check: Checking::Idle,
+            checked_by: 0,
             shown: Shown::default(),
             taken_as: None,
         }

@@ -256,15 +256,15 @@ fn what_was_taken_is_checked_again_when_the_set_changes_otherwise_than_in_size()
     let mut errands = desk.attends_as(UID, Some((&place, 1)), &[], shown(1, 5));
     let check = errands.check.pop().expect("it is checked again");
     let errands = desk.book.checked(&check, Err("the template cannot be read".to_owned()));
-    // It stays in use, refuses by itself what it must, and no other policy is.
-    assert_eq!(desk.in_use(&place, 1), Some(digest("a")));
-    assert!(matches!(desk.book.trouble(UID), Some((Against::Config(_), None))));
-    assert!(errands.release.is_empty() && errands.check.is_empty());
+    let why = "the template cannot be read".to_owned();
+    assert_eq!(desk.book.standing(UID, &place, 1), Standing::Refused(why.clone()));
+    assert_eq!(desk.book.trouble(UID), Some((Against::Config(why), None)));
+    assert!(errands.release.is_empty() && errands.check.is_empty(), "a drain may stand on it");
     let mut errands = desk.attends_as(UID, Some((&place, 1)), &[], shown(2, 5));
     let check = errands.check.pop().expect("it is checked again");
     let errands = desk.book.checked(&check, Ok(()));
     assert!(errands.swapped.is_empty() && errands.release.is_empty());
-    assert_eq!(desk.book.trouble(UID), None);
+    assert_eq!((desk.book.trouble(UID), desk.book.taken(UID)), (None, Some(digest("a"))));
 }
 
 #[test]
@@ -302,6 +302,10 @@ fn the_answer_to_a_check_counts_only_for_what_is_named_and_there() {
     let check = errands.check.pop().expect("it is checked");
     desk.names(&other, 1);
     assert!(!desk.book.is_running(&check), "nobody names it any more");
+    desk.names(&place, 1);
+    assert_eq!(desk.book.loaded(&place, Ok(held("a")), read("2")).check.len(), 1);
+    assert!(!desk.book.is_running(&check), "it is another check of the same");
+    desk.names(&other, 1);
     desk.book.checked(&check, Ok(()));
     assert_eq!(desk.in_use(&other, 1), None);
 }
@@ -342,7 +346,7 @@ fn the_last_good_one_that_has_fallen_out_of_memory_cannot_be_had_again() {
     let mut errands = desk.book.loaded(&place, Ok(held("b")), read("2"));
     let check = errands.check.pop().expect("it is checked");
     desk.book.checked(&check, Err("not this config".to_owned()));
-    assert_eq!(desk.in_use(&place, 1), Some(digest("a")));
+    assert_eq!((desk.in_use(&place, 1), desk.book.taken(UID)), (Some(digest("a")), None));
     let (standing, errands) = desk.book.fell_out(UID, &used);
     assert_eq!(standing, Standing::Refused("not this config".to_owned()));
     assert!(errands.load.is_empty());

@@ -58,11 +58,16 @@ fn what_variables_hold_is_left_out_of_question_and_answer() {
 fn variables_are_left_out_wherever_a_pod_stands() {
     let folder = tempfile::tempdir().expect("a folder");
     let recorder = Recorder::into_folder(folder.path(), 1 << 20).expect("a recorder");
-    let pod =
-        json!({ "spec": { "containers": [{ "env": [{ "name": "A", "value": "a&b\"c" }] }] } });
+    let variables = json!([
+        { "name": "A", "value": "a&b\"c" },
+        { "name": "B", "value": "" },
+        { "name": "C", "value": "\n-- a key --" },
+    ]);
+    let pod = json!({ "spec": { "containers": [{ "env": variables }] } });
     let annotations = json!({
         "statefulsets.kubernetes.io/scaledown-pod-template": pod.to_string(),
         "kapp.k14s.io/original": json!({ "spec": { "template": pod } }).to_string(),
+        "kubectl.kubernetes.io/last-applied-configuration": json!({ "spec": pod }).to_string(),
     });
     let set = json!({ "metadata": { "annotations": annotations } }).to_string();
     // A policy in Go writes the ampersand so.
@@ -70,10 +75,13 @@ fn variables_are_left_out_wherever_a_pod_stands() {
     recorder.record(Digest::of(b"x"), proposal(set), &said(&rendered));
     let [line] = &lines(folder.path())[..] else { panic!("expected one line") };
     let text = format!("{line:?}");
-    for part in ["a&b", "u0026b"] {
+    for part in ["a&b", "u0026b", "a key"] {
         assert!(!text.contains(part), "{text}");
     }
-    assert_eq!(text.matches("left out 1").count(), 3, "{text}");
+    for number in 1..=3 {
+        assert_eq!(text.matches(&format!("left out {number}")).count(), 3, "{text}");
+    }
+    assert!(text.contains(r#"last-applied-configuration\":\"left out\""#), "{text}");
 }
 
 #[test]
