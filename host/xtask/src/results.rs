@@ -68,7 +68,8 @@ pub fn outcome_of(line: &str) -> Option<(String, Outcome)> {
     let (name, end) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
     // An ignored test may be followed by the reason, and a slow one by its time.
     let word = end.split([',', ' ']).next()?;
-    Some((name.to_owned(), word.parse().ok()?))
+    // A target with a harness of its own pads the names to one width.
+    Some((name.trim_end().to_owned(), word.parse().ok()?))
 }
 
 impl Results {
@@ -130,6 +131,7 @@ mod tests {
     fn a_line_about_a_test_is_understood_and_no_other() {
         let ok = |name: &str| Some((name.to_owned(), Outcome::Ok));
         assert_eq!(outcome_of("test a::b ... ok"), ok("a::b"));
+        assert_eq!(outcome_of("test a::b        ... ok"), ok("a::b"));
         assert_eq!(outcome_of("test a - should panic ... ok"), ok("a - should panic"));
         assert_eq!(outcome_of("test a ... FAILED"), Some(("a".to_owned(), Outcome::Failed)));
         let ignored = Some(("a".to_owned(), Outcome::Ignored));
