@@ -17,6 +17,12 @@ use crate::wait::{eventually, found_if};
 /// How long a run may take to come to rest after all that was done in it: a host that was refused waits for longer each time.
 const RESTS_WITHIN: Duration = Duration::from_secs(120);
 
+/// How the name of a list ends from which a watch begins.
+const FOR_THE_WATCH: &str = "for the watch";
+
+/// What a host says of a pass that has broken off because a reading was not answered.
+const GIVEN_UP: &str = "so the cluster is read again";
+
 /// How long nothing must be asked but watches for the host to be at rest: longer than it ever waits after one failure.
 const QUIET: Duration = Duration::from_millis(1_500);
 
@@ -113,7 +119,11 @@ fn rests(
             None => format!("it is not over: {state:?}"),
         };
         let ready = scene.host_is_ready()?;
-        let asked = goes_on.as_ref().is_none_or(|call| scene.journal.count(call) > 1);
+        let asked = goes_on.as_ref().is_none_or(|call| {
+            let is_given_up =
+                !call.ends_with(FOR_THE_WATCH) && host::log(&scene.namespace).contains(GIVEN_UP);
+            scene.journal.count(call) > 1 || is_given_up
+        });
         let rests = scene.journal.quiet_for() > quiet;
         Ok(found_if(difference.is_empty() && ready && asked && rests, || {
             format!(
@@ -125,12 +135,12 @@ fn rests(
 }
 
 /// The call that a host which goes on makes once more, whatever else it does: a watch is begun anew, from a list where its version is forgotten, and a
-/// reading that was never answered is made again. A pass that waits for ever is at rest, too.
+/// reading that was never answered is made again, or given up where nothing is left to be done by then. A pass that waits for ever is at rest, too.
 fn made_again(call: &str, fault: Fault) -> Option<String> {
     match (call.split_once(' '), fault) {
         (Some(("watch", what)), Fault::Gone) => Some(format!("list {what} for the watch")),
         (Some(("watch", _)), _) | (Some(("get" | "list", _)), Fault::Hang) => Some(call.to_owned()),
-        (Some(("list", what)), _) if what.ends_with("for the watch") => Some(call.to_owned()),
+        (Some(("list", what)), _) if what.ends_with(FOR_THE_WATCH) => Some(call.to_owned()),
         (Some(_) | None, _) => None,
     }
 }
