@@ -52,7 +52,11 @@ pub(crate) fn walk(
 ) -> Result<Outcome> {
     let (scene, armed) = Scene::open(place, namespace, passage.bars, fault)?;
     let outcome = walk_to_rest(&scene, armed, passage, fault, undisturbed).map_err(|error| {
-        anyhow!("{error:#}\n\nnamespace {namespace}, the host's log:\n{}", host::log(namespace))
+        let calls: Vec<String> = scene.journal.names();
+        let counted = calls.iter().map(|call| format!("{} x {call}", scene.journal.count(call)));
+        let calls = counted.collect::<Vec<_>>().join("\n");
+        let log = host::log(namespace);
+        anyhow!("{error:#}\n\nnamespace {namespace}, the host's calls:\n{calls}\n\nits log:\n{log}")
     });
     scene.leave();
     outcome
