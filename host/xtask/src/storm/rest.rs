@@ -106,10 +106,20 @@ fn why_drain_stays(objects: &Objects, pod: &Value) -> Option<&'static str> {
     }
     let is_last_copy = !is_sealed && claims.iter().any(|claim| is_terminating(claim));
     let failed = text(pod, "/status/phase") == "Failed";
-    if is_last_copy && failed {
+    let is_of_nobody = get(objects, Kind::Set, SET).is_none_or(|set| uid(set) != of_set);
+    // What was told to stop proves nothing, whatever it ends with, and for a set that is gone nobody judges.
+    if is_last_copy && (failed || has_ended(pod) && (is_of_nobody || was_disrupted(pod))) {
         return says(&["PodHoldsData"]);
     }
     None
+}
+
+fn was_disrupted(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|one| one["type"] == "DisruptionTarget" && one["status"] == "True")
 }
 
 fn look_at_claim(objects: &Objects, set: Option<&Value>, claim: &Value, rest: &mut Rest) {
