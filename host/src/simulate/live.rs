@@ -18,7 +18,7 @@ use crate::{
     act::{self, Of},
     cluster::{Cluster, Effect, Order},
     error::Error,
-    policy::{Digest, Pinning, PolicyRef, source, unpack::unpack},
+    policy::{Digest, LoadError, Pinning, PolicyRef, source, unpack::unpack},
 };
 
 /// The label of the ConfigMaps that an install brings.
@@ -123,15 +123,11 @@ impl Living {
         let picked = source::pick(&text, &binary, key.as_deref());
         let picked = picked.map_err(|error| Fault::Input(format!("{place}: {error}")))?;
         let bytes = picked.bytes.to_vec();
-        if let Some(pinned) = pinned {
-            let component = unpack(bytes.clone());
-            let component =
-                component.map_err(|error| Fault::Failed(format!("{place}: {error}")))?;
-            let found = Digest::of(&component);
-            if found != pinned {
-                return Err(Fault::Failed(format!(
-                    "{place} holds sha256:{found}, and the set pins sha256:{pinned}, so that no drain of it begins: pin what it holds, or put back what was pinned"
-                )));
+        if let Some(expected) = pinned {
+            let refused = |error: LoadError| Fault::Failed(format!("{place}: {error}"));
+            let found = Digest::of(&unpack(bytes.clone()).map_err(refused)?);
+            if found != expected {
+                return Err(refused(LoadError::DigestMismatch { expected, found }));
             }
         }
         Ok((place, bytes))

@@ -143,8 +143,8 @@ fn deed(line: &str, words: &[Word<'_>]) -> Result<Deed, Wrong> {
         [(_, "scale"), rest @ ..] => {
             let (at, count) = only(line, rest, "the number of replicas")?;
             let replicas = count.parse().ok().filter(|count| *count <= REPLICAS_MAX);
-            let mend = || wrong(at, "write a number of replicas, at most 1000");
-            Ok(Deed::Scale(replicas.ok_or_else(mend)?))
+            let mend = format!("write a number of replicas, at most {REPLICAS_MAX}");
+            replicas.map(Deed::Scale).ok_or_else(|| wrong(at, &mend))
         }
         [(_, "run"), rest @ ..] => {
             let (at, text) = only(line, rest, "a duration")?;
