@@ -10,7 +10,7 @@ use crate::cargo::{cargo, workspace};
 use crate::progress::during;
 
 /// The commit that it is built of.
-pub const COMMIT: &str = "9e6eb0cebd41a67b5be9ab0c88139178e5e40513";
+pub const COMMIT: &str = "b8150aadfc88b4517bcca55d5f84fe45dc3dec8c";
 
 /// Builds it, unless that was done before; answers its program. It takes the dependencies that the workspace has built, so that they are built
 /// once.

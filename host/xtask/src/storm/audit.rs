@@ -22,6 +22,8 @@ pub(super) struct Request {
     pub(super) code: u64,
     /// When it reached the API server.
     pub(super) received: Timestamp,
+    /// When its answer was complete.
+    pub(super) answered: Timestamp,
     /// The UID without which it was to fail, of a deletion.
     pub(super) of_uid: String,
     /// The revision that its answer shows, of a deletion that left the object there for a while.
@@ -94,6 +96,7 @@ fn request(record: &Value) -> Option<(String, Request)> {
         name: text("/objectRef/name"),
         code: record["responseStatus"]["code"].as_u64().unwrap_or_default(),
         received: text("/requestReceivedTimestamp").parse().ok()?,
+        answered: text("/stageTimestamp").parse().ok()?,
         of_uid: text("/requestObject/preconditions/uid"),
         revision: text("/responseObject/metadata/resourceVersion").parse().ok(),
     };
@@ -112,6 +115,7 @@ mod tests {
             "user": {"extra": {"authentication.kubernetes.io/credential-id": ["JTI=a"]}},
             "objectRef": {"resource": "pods", "namespace": "storm-1", "name": name},
             "responseStatus": {"code": 200}, "requestReceivedTimestamp": "2026-01-02T03:04:05.000006Z",
+            "stageTimestamp": "2026-01-02T03:04:05.000008Z",
             "requestObject": {"preconditions": {"uid": "u"}},
             "responseObject": {"metadata": {"resourceVersion": "77"}},
         })

@@ -21,6 +21,9 @@ const DRAIN: &str = "tidegate.dev/drain";
 /// The annotation that says which pod was sealed.
 const SEALED: &str = "tidegate.dev/sealed";
 
+/// What stands before the pod's UID in it once the seal is being given back.
+const GIVEN_BACK: &str = "given-back ";
+
 /// The annotation of a pod that was unsealed because its claims were deleted.
 const DRAINED: &str = "tidegate.dev/drained";
 

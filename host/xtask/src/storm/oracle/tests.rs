@@ -23,6 +23,7 @@ fn request(verb: &str, resource: &str, name: &str, second: u32) -> Request {
         name: name.to_owned(),
         code: if verb == "create" { 201 } else { 200 },
         received: at(second),
+        answered: at(second),
         of_uid: String::new(),
         revision: None,
     }
@@ -194,13 +195,29 @@ fn a_pod_that_is_not_sealed_proves_nothing() {
     story.is_wrong("the seal of drain pod web-1 is not the host's");
 }
 
-#[test]
-fn a_seal_that_is_being_given_back_proves_nothing() {
+/// The seal was put on in the first second, and another host says in this one that it gives it back; the claims are deleted in the eighth and ninth,
+/// decided on what was read in the seventh.
+fn given_back_in(second: u32) -> Story {
     let mut story = Story::well();
     let mut pod = sealed();
     pod["metadata"]["annotations"][SEALED] = json!("given-back drain-1");
     story.put(75, Kind::Pod, pod);
-    story.is_wrong("is not the host's, or was being given back");
+    for second in [1, second] {
+        let by = "JTI=b".to_owned();
+        let patch = Request { credential: by, ..request("patch", "pods", "web-1", second) };
+        story.0.asked.push(patch);
+    }
+    story
+}
+
+#[test]
+fn a_seal_that_was_being_given_back_when_it_was_read_proves_nothing() {
+    given_back_in(6).is_wrong("was being given back, as the host must have read");
+}
+
+#[test]
+fn what_was_decided_on_before_another_host_gives_the_seal_back_may_still_be_carried_out() {
+    given_back_in(7).is_well();
 }
 
 #[test]
