@@ -329,6 +329,7 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
         resource_version: meta.resource_version.clone().unwrap_or_default(),
         attempt: marks.attempt,
         generation: marks.generation,
+        placed: pod.spec.node_name.is_some(),
         ending: ending::ending(&facts(pod, &marks)),
         terminating: meta.deletion_timestamp.is_some(),
         sealed: is_sealed(pod),

@@ -3,11 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
-        WatchStreamExt as _,
         reflector::{self, ObjectRef},
         watcher,
     },
@@ -169,7 +168,8 @@ async fn work(
     let pods = Watched::<PodObject>::start(api(&patient, &args), how(Some(MEMBERS)), changes);
 
     let (store, writer) = reflector::store();
-    let (gone, left_behind) = mpsc::channel(CHANGES_MAX);
+    // It never holds more than the sets that are in memory besides, and a set whose end is missed here would leave its drain pods to nobody.
+    let (gone, left_behind) = mpsc::unbounded_channel();
     let (wake, woken) = mpsc::channel(CHANGES_MAX);
     let library = args.library();
     let sources = Sources { library, own_namespace: args.own_namespace.clone(), pinning };
@@ -229,48 +229,45 @@ impl Work {
         api: Api<SetObject>,
         writer: reflector::store::Writer<SetObject>,
         led: Led,
-        gone: mpsc::Sender<Key>,
+        gone: mpsc::UnboundedSender<Key>,
     ) {
         let to_drain_pods = gone.clone();
         let modules = self.host.modules.clone();
-        let sets = watching::events(api, self.how(None))
-            .reflect(writer)
-            .inspect_ok(move |event| {
-                if let watcher::Event::Delete(set) = event {
-                    modules.set_gone(set.metadata.uid.as_deref().unwrap_or_default());
-                    // A full queue is a thousand sets deleted at once; their drain pods are found when they change.
-                    let _ = gone.try_send(key(set));
-                }
-            })
-            .applied_objects();
+        let events = watching::events(api, self.how(None));
+        let sets = watching::reflected(events, writer, move |set: &SetObject| {
+            modules.set_gone(set.metadata.uid.as_deref().unwrap_or_default());
+            // Nobody listens any more only while the host shuts down.
+            let _ = gone.send(key(set));
+        });
         let store = self.host.sets.clone();
-        let by_name = each(led.changed, {
+        let mut changed = led.changed;
+        let by_name = each(stream::poll_fn(move |context| changed.poll_recv(context)), {
             let store = store.clone();
             move |namespace, name| sets_of(&store, namespace, name)
         });
-        let woken = each(led.woken, move |namespace, name| {
-            let set = (namespace.to_owned(), name.to_owned());
+        let mut woken = led.woken;
+        let woken = stream::poll_fn(move |context| woken.poll_recv(context)).inspect(move |set| {
             // The set may be gone, and its drain pods still wait for their policy.
-            let _ = to_drain_pods.try_send(set.clone());
-            vec![set]
+            let _ = to_drain_pods.send(set.clone());
         });
         let led_to = stream::select(by_name, woken);
         self.pass_over(store, sets, led_to, reconcile).await;
     }
 
-    async fn of_drain_pods(&self, api: Api<PodObject>, left_behind: mpsc::Receiver<Key>) {
+    async fn of_drain_pods(
+        &self,
+        api: Api<PodObject>,
+        mut left_behind: mpsc::UnboundedReceiver<Key>,
+    ) {
         let (store, writer) = reflector::store();
         let modules = self.host.modules.clone();
-        let pods = watching::events(api, self.how(Some(marks::SET_UID)))
-            .reflect(writer)
-            .inspect_ok(move |event| {
-                if let watcher::Event::Delete(pod) = event {
-                    let set_uid = pod.labels().get(marks::SET_UID).map_or("", String::as_str);
-                    modules.pod_gone(set_uid, &pod.name_any());
-                }
-            })
-            .applied_objects();
+        let events = watching::events(api, self.how(Some(marks::SET_UID)));
+        let pods = watching::reflected(events, writer, move |pod: &PodObject| {
+            let set_uid = pod.labels().get(marks::SET_UID).map_or("", String::as_str);
+            modules.pod_gone(set_uid, &pod.name_any());
+        });
         let index = Arc::clone(&self.host.pods);
+        let left_behind = stream::poll_fn(move |context| left_behind.poll_recv(context));
         let led_to = each(left_behind, move |namespace, set| {
             let pods = index.with_prefix(namespace, &format!("{set}-"));
             pods.iter().map(|pod| key(pod.as_ref())).collect()
@@ -282,16 +279,13 @@ impl Work {
     async fn pass_over<K, P>(
         &self,
         store: reflector::Store<K>,
-        watch: impl Stream<Item = Result<K, watcher::Error>>,
+        shown: impl Stream<Item = Key>,
         led_to: impl Stream<Item = Key>,
         pass: impl Fn(Arc<K>, Arc<Host>) -> P + Copy + Send + 'static,
     ) where
         K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
         P: Future<Output = Result<Next, Error>> + Send + 'static,
     {
-        let shown = watch.filter_map(|shown| async {
-            shown.inspect_err(|error| tracing::warn!("watching: {error}")).as_ref().map(key).ok()
-        });
         let ready = async {
             // An error means that the watch is gone, and the queue ends with it.
             let _ = store.wait_until_ready().await;
@@ -323,11 +317,9 @@ async fn stop(mut stopped: watch::Receiver<bool>) {
 
 /// The objects that each namespace and name leads to.
 fn each(
-    names: mpsc::Receiver<Key>,
+    names: impl Stream<Item = Key>,
     leads_to: impl Fn(&str, &str) -> Vec<Key>,
 ) -> impl Stream<Item = Key> {
-    let names =
-        stream::unfold(names, |mut names| async { names.recv().await.map(|name| (name, names)) });
     names.flat_map(move |(namespace, name)| stream::iter(leads_to(&namespace, &name)))
 }
 

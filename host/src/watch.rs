@@ -13,6 +13,7 @@ use kube::{
     Api, Resource, ResourceExt as _,
     runtime::{
         WatchStreamExt as _,
+        reflector::{ObjectRef, store::Writer},
         watcher::{self, Event},
     },
 };
@@ -155,6 +156,57 @@ where
     events.default_backoff()
 }
 
+/// Keeps in the store what a watch shows, and answers the namespace and name of each object that is there: not before the store shows it. `gone` is
+/// told of each that is there no more, by its last known state, also where only a list tells that because the watch was interrupted.
+///
+/// While everything is listed anew the store shows what was there before, for as long as all pages take. Whoever looked then would see the old, or
+/// nothing, and not be told again.
+pub fn reflected<K>(
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
+    mut writer: Writer<K>,
+    mut gone: impl FnMut(&K),
+) -> impl Stream<Item = Key>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    events.flat_map(move |event| {
+        let keys = match event {
+            Ok(event) => take_in(&mut writer, &event, &mut gone),
+            Err(error) => {
+                tracing::warn!("watching {}: {error}", K::plural(&()));
+                Vec::new()
+            }
+        };
+        stream::iter(keys)
+    })
+}
+
+fn take_in<K>(writer: &mut Writer<K>, event: &Event<K>, gone: &mut impl FnMut(&K)) -> Vec<Key>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let store = writer.as_reader();
+    let before = if matches!(event, Event::InitDone) { store.state() } else { Vec::new() };
+    writer.apply_watcher_event(event);
+    match event {
+        Event::Init | Event::InitApply(_) => Vec::new(),
+        Event::InitDone => {
+            for old in before {
+                let now = store.get(&ObjectRef::from_obj(old.as_ref()));
+                if now.is_none_or(|now| now.meta().uid != old.meta().uid) {
+                    gone(&old);
+                }
+            }
+            store.state().iter().map(|object| key(object.as_ref())).collect()
+        }
+        Event::Apply(object) => vec![key(object)],
+        Event::Delete(object) => {
+            gone(object);
+            Vec::new()
+        }
+    }
+}
+
 fn is_expired(error: &watcher::Error) -> bool {
     let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else {
         return false;
@@ -175,4 +227,98 @@ pub fn config(selector: Option<&str>, watch_secs: u16) -> watcher::Config {
 /// The namespace and the name of an object.
 pub fn key<K: Resource>(object: &K) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use kube::runtime::reflector;
+
+    use super::*;
+    use crate::objects::SetObject;
+
+    fn set(name: &str, uid: &str, version: &str) -> SetObject {
+        let metadata = serde_json::json!({
+            "namespace": "shop", "name": name, "uid": uid, "resourceVersion": version,
+        });
+        serde_json::from_value(serde_json::json!({ "metadata": metadata, "spec": {} })).unwrap()
+    }
+
+    /// What is answered to each event, and who is told to be gone; a set that is answered is in the store, in its last version.
+    async fn shown(events: Vec<Event<SetObject>>) -> (Vec<Vec<String>>, Vec<String>) {
+        let (store, writer) = reflector::store();
+        let (sender, events_of) = mpsc::unbounded_channel();
+        let mut events_of = events_of;
+        let events_of = stream::poll_fn(move |context| events_of.poll_recv(context)).map(Ok);
+        let gone = Mutex::new(Vec::new());
+        let mut newest = BTreeMap::new();
+        let mut answered = Vec::new();
+        {
+            let told = |set: &SetObject| {
+                gone.lock().unwrap().push(set.metadata.uid.clone().unwrap_or_default());
+            };
+            let mut keys = std::pin::pin!(reflected(events_of, writer, told));
+            for event in events {
+                if let Event::Apply(set) | Event::InitApply(set) = &event {
+                    newest.insert(set.name_any(), set.resource_version());
+                }
+                sender.send(event).unwrap();
+                let mut names = Vec::new();
+                while let Some(Some((namespace, name))) =
+                    futures::FutureExt::now_or_never(keys.next())
+                {
+                    let stored = store.get(&ObjectRef::new(&name).within(&namespace)).unwrap();
+                    assert_eq!(stored.resource_version(), newest[&name], "{name} in the store");
+                    names.push(name);
+                }
+                names.sort();
+                answered.push(names);
+            }
+        }
+        (answered, gone.into_inner().unwrap())
+    }
+
+    fn list(sets: Vec<SetObject>) -> Vec<Event<SetObject>> {
+        let sets = sets.into_iter().map(Event::InitApply);
+        std::iter::once(Event::Init).chain(sets).chain(std::iter::once(Event::InitDone)).collect()
+    }
+
+    #[tokio::test]
+    async fn what_a_new_list_brings_is_told_once_the_store_shows_it() {
+        let first = list(vec![set("db", "a", "1")]);
+        let second = list(vec![set("db", "a", "2"), set("web", "b", "3")]);
+        let (answered, gone) = shown([first, second].concat()).await;
+        let nothing = Vec::<String>::new;
+        let whole = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let expected: Vec<Vec<String>> = vec![
+            nothing(),
+            nothing(),
+            whole(&["db"]),
+            nothing(),
+            nothing(),
+            nothing(),
+            whole(&["db", "web"]),
+        ];
+        assert_eq!(answered, expected);
+        assert_eq!(gone, nothing());
+    }
+
+    #[tokio::test]
+    async fn what_a_new_list_does_not_bring_is_told_to_be_gone_and_so_is_what_has_another_uid() {
+        let first = list(vec![set("db", "a", "1"), set("web", "b", "2"), set("log", "c", "3")]);
+        let second = list(vec![set("db", "a", "1"), set("web", "d", "5")]);
+        let (answered, mut gone) = shown([first, second].concat()).await;
+        assert_eq!(answered.last().unwrap(), &["db", "web"]);
+        gone.sort();
+        assert_eq!(gone, ["b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_change_is_told_at_once_and_a_deletion_as_the_end() {
+        let then = vec![Event::Apply(set("db", "a", "2")), Event::Delete(set("db", "a", "3"))];
+        let (answered, gone) = shown([list(vec![set("db", "a", "1")]), then].concat()).await;
+        assert_eq!(answered[3..], [vec!["db".to_owned()], vec![]]);
+        assert_eq!(gone, ["a"]);
+    }
 }
