@@ -251,6 +251,8 @@ pub struct Drain {
     pub claims: BTreeMap<String, String>,
     /// The template whose claim owns it.
     pub owner: String,
+    /// Whether it was given a node. One that was not has never run, and nothing is on it.
+    pub placed: bool,
     /// How it ended, if it did.
     pub ending: Ending,
     /// Whether it is being deleted.

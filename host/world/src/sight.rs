@@ -326,6 +326,7 @@ impl Eye<'_> {
             generation: u64::from(marks.generation),
             claims,
             owner: TEMPLATES[0].to_owned(),
+            placed: pod.phase != Phase::Unscheduled,
             ending: ending::ending(&facts(pod, self.rules)),
             terminating: pod.terminating,
             sealed: pod.sealed,

@@ -28,6 +28,13 @@ impl Pass<'_> {
         if loses_nothing && unwanted {
             return self.give_back(drain, "spec.ordinals.start was moved above the ordinal");
         }
+        // It would wait for its claim for ever, with the name in its hands and the orphans behind it in the queue.
+        if let Some(template) = self.never_starts(drain) {
+            let why = format!(
+                "the claim of template {template} is gone, and without it the drain pod cannot start"
+            );
+            return self.give_back(drain, &why);
+        }
         if let Some(reason) = safety::not_understood(&self.seen.set, self.seat) {
             return Outlook::waits(safety::no_pod_delete(self.seat, drain).unwrap_or(reason));
         }
@@ -69,6 +76,14 @@ impl Pass<'_> {
                 Outlook::waits(misplaced())
             }
         }
+    }
+
+    /// The template of a claim that is gone, where the pod never had a node: Kubernetes protects a claim for pods that have one.
+    fn never_starts<'a>(&self, drain: &'a Drain) -> Option<&'a str> {
+        let mut mounted = drain.claims.iter().filter(|_| !drain.placed);
+        mounted
+            .find(|(_, uid)| self.seat.claim_of(uid).is_none())
+            .map(|(template, _)| template.as_str())
     }
 
     /// The policy says complete, and the host knows better: a pod that has ended is tried again, one that has not is waited for.

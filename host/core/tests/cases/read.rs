@@ -322,6 +322,7 @@ fn drain(mut pod: Drain, ordinal: Ordinal, words: &[Word]) -> Result<Drain, Stri
             }
             "held-by" => pod.held_by = word.list()?,
             "stray-seal" => pod.stray_seal = true,
+            "without-node" => pod.placed = false,
             "terminating" => pod.terminating = true,
             "drained" => pod.drained_at = Some(word.time()?),
             _ => return word.unknown("drain"),

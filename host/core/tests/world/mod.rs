@@ -91,6 +91,7 @@ pub(crate) fn drain(templates: &[&str], ordinal: Ordinal) -> Drain {
             .map(|template| ((*template).to_owned(), uid(template, ordinal)))
             .collect(),
         owner: templates.first().copied().unwrap_or_default().to_owned(),
+        placed: true,
         ending: Ending::NotEnded,
         terminating: false,
         sealed: false,

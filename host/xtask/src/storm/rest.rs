@@ -41,22 +41,37 @@ pub(super) fn look(objects: &Objects) -> Rest {
     for pod in of_kind(objects, Kind::Pod) {
         look_at_pod(objects, pod, &mut rest);
     }
+    // The set's controller makes members one after the other and takes away none before: a name that it does not get ends all of that.
+    let is_held_up = rest.kept.iter().any(|(pod, _)| set.is_some_and(|set| wants(set, pod)));
     for claim in of_kind(objects, Kind::Claim) {
-        look_at_claim(objects, set, claim, &mut rest);
+        look_at_claim(objects, set, claim, is_held_up, &mut rest);
     }
     match set {
         // It is held as long as one of its drains is, and that says why.
-        Some(set) if is_terminating(set) && (rest.kept.is_empty() || !has_finalizer(set, HOLD)) => {
+        Some(set) if is_terminating(set) && (rest.kept.is_empty() || !departs(set)) => {
             rest.unrest.push(format!("the set is deleted and still there: {}", finalizers(set)));
         }
         Some(set) if !is_terminating(set) => {
             for ordinal in wanted(set) {
-                look_at_member(objects, set, ordinal, &mut rest);
+                look_at_member(objects, set, ordinal, is_held_up, &mut rest);
             }
         }
         Some(_) | None => {}
     }
     rest
+}
+
+/// Whether the set is being deleted and is to be drained before it goes.
+fn departs(set: &Value) -> bool {
+    is_terminating(set)
+        && has_finalizer(set, HOLD)
+        && ["foregroundDeletion", "orphan"].iter().all(|how| !has_finalizer(set, how))
+        && annotation(set, "tidegate.dev/on-set-deleted") == Some("drain")
+}
+
+fn wants(set: &Value, pod: &str) -> bool {
+    let ordinal = pod.strip_prefix(SET).and_then(|it| it.strip_prefix('-')?.parse().ok());
+    !is_terminating(set) && ordinal.is_some_and(|ordinal| wanted(set).contains(&ordinal))
 }
 
 /// The ordinals that a set wants.
@@ -122,7 +137,13 @@ fn was_disrupted(pod: &Value) -> bool {
         .any(|one| one["type"] == "DisruptionTarget" && one["status"] == "True")
 }
 
-fn look_at_claim(objects: &Objects, set: Option<&Value>, claim: &Value, rest: &mut Rest) {
+fn look_at_claim(
+    objects: &Objects,
+    set: Option<&Value>,
+    claim: &Value,
+    is_held_up: bool,
+    rest: &mut Rest,
+) {
     let claim_name = name(claim);
     let Some((_, ordinal)) = seat(claim_name) else {
         rest.unrest.push(format!("claim {claim_name} is nobody's"));
@@ -139,15 +160,18 @@ fn look_at_claim(objects: &Objects, set: Option<&Value>, claim: &Value, rest: &m
         }
         return;
     }
-    let Some(set) = set.filter(|set| !is_terminating(set)) else {
+    let Some(set) = set.filter(|set| !is_terminating(set) || departs(set)) else {
         rest.kept.push((claim_name.to_owned(), "NoSet"));
         return;
     };
-    if wanted(set).contains(&ordinal) || pod.is_some_and(|pod| annotation(pod, DRAIN).is_some()) {
+    if wants(set, &pod_name) || pod.is_some_and(|pod| annotation(pod, DRAIN).is_some()) {
         return;
     }
-    if let Some(pod) = pod {
-        rest.unrest.push(format!("pod {} of an ordinal that nobody wants is there", name(pod)));
+    // A set that departs leaves the members alone whose claims cannot be drained, and says why.
+    if let Some(pod) = pod.filter(|_| !departs(set)) {
+        if !is_held_up {
+            rest.unrest.push(format!("pod {} of an ordinal that nobody wants is there", name(pod)));
+        }
         return;
     }
     if !OURS.iter().any(|key| annotation(set, key).is_some()) {
@@ -173,8 +197,12 @@ fn reasons(objects: &Objects, set: &Value, ordinal: u64) -> Vec<&'static str> {
         reasons.push("BelowStart");
     }
     let zero = annotation(set, "tidegate.dev/scale-to-zero");
-    if wanted(set).is_empty() && zero != Some("drain") {
+    if wanted(set).is_empty() && zero != Some("drain") && !departs(set) {
         reasons.push("ScaledToZero");
+    }
+    let is_higher = |claim: &Value| seat(name(claim)).is_some_and(|(_, other)| other > ordinal);
+    if departs(set) && of_kind(objects, Kind::Claim).any(is_higher) {
+        reasons.push("AwaitsHigher");
     }
     if annotation(set, "tidegate.dev/paused") == Some("true") {
         reasons.push("Paused");
@@ -219,10 +247,12 @@ fn told(
     })
 }
 
-fn look_at_member(objects: &Objects, set: &Value, ordinal: u64, rest: &mut Rest) {
+fn look_at_member(objects: &Objects, set: &Value, ordinal: u64, is_held_up: bool, rest: &mut Rest) {
     let pod_name = format!("{SET}-{ordinal}");
     let Some(pod) = get(objects, Kind::Pod, &pod_name) else {
-        rest.unrest.push(format!("member {pod_name} is not there"));
+        if !is_held_up {
+            rest.unrest.push(format!("member {pod_name} is not there"));
+        }
         return;
     };
     if annotation(pod, DRAIN).is_some() {
@@ -349,5 +379,47 @@ mod tests {
         set["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
         put(&mut objects, Kind::Set, set);
         is_unrest(&objects, "the set is deleted and still there");
+    }
+
+    #[test]
+    fn a_set_that_is_drained_before_it_goes_is_at_rest_where_what_holds_it_up_is_told() {
+        let mut objects = scaled_down();
+        let set = get(&objects, Kind::Set, SET).cloned();
+        let mut set = set.expect("it was put there");
+        set["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
+        set["metadata"]["finalizers"] = json!([HOLD]);
+        set["metadata"]["annotations"]["tidegate.dev/on-set-deleted"] = json!("drain");
+        put(&mut objects, Kind::Set, set.clone());
+        is_unrest(&objects, "data-web-1 is an orphan");
+        put(&mut objects, Kind::Claim, claim(1, None));
+        put(&mut objects, Kind::Event, event("NotEnrolled", "web-1: never enrolled"));
+        is_unrest(&objects, "data-web-0 is kept, for which nobody told any of [\"AwaitsHigher\"]");
+        set["metadata"]["finalizers"] = json!([HOLD, "foregroundDeletion"]);
+        put(&mut objects, Kind::Set, set);
+        is_unrest(&objects, "the set is deleted and still there");
+    }
+
+    #[test]
+    fn a_drain_pod_that_stays_for_good_holds_up_the_members_beside_it_and_nothing_else_does() {
+        let mut objects = scaled_down();
+        objects.remove(&(Kind::Pod, "web-0".to_owned()));
+        objects.remove(&(Kind::Claim, "data-web-1".to_owned()));
+        put(&mut objects, Kind::Claim, claim(0, None));
+        is_unrest(&objects, "member web-0 is not there");
+        let mut set = get(&objects, Kind::Set, SET).cloned().expect("it was put there");
+        set["spec"]["replicas"] = json!(2);
+        put(&mut objects, Kind::Set, set);
+        let volume = json!({ "persistentVolumeClaim": { "claimName": "data-web-0" } });
+        let drain = json!({
+            "metadata": {
+                "name": "web-0", "finalizers": [SEAL],
+                "annotations": { DRAIN: json!({ "setUid": "set" }).to_string() },
+            },
+            "spec": { "volumes": [volume] },
+        });
+        put(&mut objects, Kind::Pod, drain);
+        is_unrest(&objects, "member web-1 is not there");
+        put(&mut objects, Kind::Event, event("NotEnrolled", "web-0: never enrolled"));
+        assert_eq!(look(&objects).unrest, Vec::<String>::new());
     }
 }
