@@ -284,6 +284,7 @@ impl Asked<'_> {
     fn log(&self, module: &Module, log: &Log) {
         let set = &self.sight.seen.set;
         log.tell(&set.namespace, &set.member(self.ordinal), module.digest());
+        self.host.witness.heard(self.ordinal, log);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     modules::Modules,
     objects::{ClaimObject, ClaimTemplate, PodObject, SetObject, SetSpec},
     observe::{Objects, marks_of, observe},
+    policy::Log,
     report::Reporter,
     watch::Index,
 };
@@ -49,6 +50,9 @@ pub struct Host {
 pub trait Witness: Send + Sync {
     /// A plan that has passed the check, with the reading and the answers that it rests on, before anything of it is written.
     fn decided(&self, sight: &Sight, answers: &BTreeMap<Ordinal, Answer>, plan: &Plan);
+
+    /// What the policy logged while it was asked about an ordinal of the next plan.
+    fn heard(&self, ordinal: Ordinal, log: &Log);
 }
 
 /// Nobody.
@@ -56,6 +60,8 @@ pub struct Unwitnessed;
 
 impl Witness for Unwitnessed {
     fn decided(&self, _: &Sight, _: &BTreeMap<Ordinal, Answer>, _: &Plan) {}
+
+    fn heard(&self, _: Ordinal, _: &Log) {}
 }
 
 /// One live reading of a set: what the core decides on, and what policies are told besides.

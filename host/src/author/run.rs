@@ -6,8 +6,8 @@ use super::args::RunArgs;
 use super::case::{Case, readable, state_of};
 use super::load::load;
 use super::{Outcome, say};
+use crate::policy::Module;
 use crate::policy::limits::{DEADLINE_MILLIS, FUEL_PER_CALL, MEMORY_MAX_BYTES};
-use crate::policy::{LogLevel, Module};
 
 /// Asks what the case asks; a passage call by call. A fault is no good outcome.
 pub(super) async fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
@@ -39,7 +39,7 @@ async fn shown(
     let answer = readable(&said);
     say(&format!("{answer:#}"))?;
     for line in &said.log {
-        say(&format!("log {}: {}", level(line.level), line.message))?;
+        say(&format!("log {}: {}", line.level, line.message))?;
     }
     say(&format!(
         "fuel {} of {FUEL_PER_CALL}, {:.3} ms of {DEADLINE_MILLIS}, memory {} kB of {}",
@@ -49,13 +49,4 @@ async fn shown(
         MEMORY_MAX_BYTES / 1024,
     ))?;
     Ok(answer)
-}
-
-const fn level(level: LogLevel) -> &'static str {
-    match level {
-        LogLevel::Debug => "debug",
-        LogLevel::Info => "info",
-        LogLevel::Warn => "warn",
-        LogLevel::Error => "error",
-    }
 }

@@ -41,6 +41,14 @@ fn a_sealed_drain_pod_is_known_by_its_marks() {
 }
 
 #[test]
+fn a_pod_with_a_node_is_placed_and_no_other() {
+    let mut sample = Sample::sealed();
+    assert!(!drain_of(&sample).placed);
+    sample.pod["spec"]["nodeName"] = json!("node-1");
+    assert!(drain_of(&sample).placed);
+}
+
+#[test]
 fn marks_label_owner_and_claims_agree_or_the_pod_is_foreign() {
     let changes: [(Change, &str); 11] = [
         (|it| it.pod["metadata"]["labels"] = Value::Null, "it bears no label"),

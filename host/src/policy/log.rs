@@ -1,5 +1,7 @@
 //! What a policy says while it is called: its only import.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
@@ -29,6 +31,17 @@ pub enum LogLevel {
     /// Something that went wrong; a panic of the policy comes as one.
     #[component(name = "error")]
     Error,
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        })
+    }
 }
 
 /// One message, on one line: control characters are escaped.

@@ -22,6 +22,7 @@ use super::{
     outline::{self, Show},
     words,
 };
+use crate::policy::Log;
 
 /// How wide the column is that says who.
 const WHO_CHARS: usize = 9;
@@ -49,7 +50,9 @@ pub struct Journal {
     /// What was told last of what the host sees at each ordinal.
     seen: BTreeMap<Ordinal, String>,
     /// What the policy was asked last at each ordinal, and what it answered.
-    said: BTreeMap<Ordinal, String>,
+    said: BTreeMap<Ordinal, Vec<String>>,
+    /// What the policy logged at each ordinal since the host last decided.
+    heard: BTreeMap<Ordinal, Vec<String>>,
     /// Why the host did nothing more at each ordinal, when it last decided; none where it is about the set.
     reasons: BTreeMap<Option<Ordinal>, Reason>,
     /// The claims that the host has deleted, by name.
@@ -76,6 +79,7 @@ impl Journal {
             told: 0,
             seen: BTreeMap::new(),
             said: BTreeMap::new(),
+            heard: BTreeMap::new(),
             reasons: BTreeMap::new(),
             condemned: BTreeSet::new(),
             is_off: false,
@@ -218,11 +222,16 @@ impl Journal {
             };
             let member = seen.set.member(*ordinal);
             let question = words::question(&stage(seen, *ordinal, seat, now), &member);
-            let said = format!("{question}: {}", words::answer(answer, now));
-            if self.said.insert(*ordinal, said.clone()).as_ref() != Some(&said) {
-                self.line("policy", &said);
+            let mut said = self.heard.remove(ordinal).unwrap_or_default();
+            said.push(format!("{question}: {}", words::answer(answer, now)));
+            if self.said.get(ordinal) != Some(&said) {
+                for line in &said {
+                    self.line("policy", line);
+                }
+                self.said.insert(*ordinal, said);
             }
         }
+        self.heard.clear();
         for (ordinal, action) in plan.actions() {
             if let (Action::DeleteClaim(condemned), Some(seat)) = (action, seen.seats.get(&ordinal))
             {
@@ -231,6 +240,13 @@ impl Journal {
             }
         }
         self.remember(plan);
+    }
+
+    /// What the policy logged while it was asked about an ordinal; it is told with the answer.
+    pub fn heard(&mut self, ordinal: Ordinal, log: &Log) {
+        let lines = log.lines.iter().map(|it| format!("logs {}: {}", it.level, it.message));
+        let dropped = (log.dropped > 0).then(|| format!("logs {} messages more", log.dropped));
+        self.heard.insert(ordinal, lines.chain(dropped).collect());
     }
 
     /// What the host means to wait for.
@@ -315,5 +331,35 @@ fn ended(object: &Value) -> String {
     match first {
         Some(end) => format!("{phase}, exit code {}", end["exitCode"]),
         None => phase.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        observe::sample::{DRAINED, Sample},
+        policy::LogLevel,
+    };
+
+    #[test]
+    fn what_the_policy_logs_is_told_with_its_answer_and_once_as_long_as_it_stays_the_same() {
+        let seen = Sample::sealed().seen();
+        let answers = BTreeMap::from([(DRAINED, Answer::Complete("moved".to_owned()))]);
+        let mut journal = Journal::begin(TimeMs(0));
+        journal.open(Show::Difference, Value::Null);
+        let mut decide = |message: &str| {
+            let mut log = Log::default();
+            log.push(LogLevel::Warn, message);
+            journal.heard(DRAINED, &log);
+            journal.decided(&seen, &answers, &Plan::default(), TimeMs(0));
+            let told = journal.take();
+            let of_policy = told.lines().filter_map(|line| line.trim().strip_prefix("policy "));
+            of_policy.map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+        };
+        let judged = "judge web-1, under the seal: complete: moved".to_owned();
+        assert_eq!(decide("2 shards are left"), ["logs warn: 2 shards are left", &judged]);
+        assert_eq!(decide("2 shards are left"), Vec::<String>::new());
+        assert_eq!(decide("1 shard is left"), ["logs warn: 1 shard is left", &judged]);
     }
 }

@@ -37,7 +37,7 @@ use crate::{
     modules::{Modules, Sources},
     objects::{PodObject, SetObject},
     observe::marks_of,
-    policy::Policies,
+    policy::{Log, Policies},
     queue::Next,
     reconcile::{after_error, reconcile, reconcile_left_behind, report_policy},
     report::Reporter,
@@ -72,6 +72,10 @@ impl Witness for Onlooker {
         let mut state = self.0.lock();
         let now = state.now();
         state.journal.decided(&sight.seen, answers, plan, now);
+    }
+
+    fn heard(&self, ordinal: Ordinal, log: &Log) {
+        self.0.lock().journal.heard(ordinal, log);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::trial::{Test, test};
 
 pub(crate) const TESTS: &[Test] = &[
     test("stuck::a_drain_pod_that_no_node_takes_gives_the_name_back", no_node),
+    test("stuck::a_drain_pod_whose_claim_goes_before_it_starts_is_given_back", claim_gone),
     test("stuck::a_drain_pod_without_its_image_gives_the_name_back", no_image),
     test("stuck::a_drain_pod_without_its_image_is_replaced_when_it_is_deleted", image_mended),
     test("stuck::a_drain_beyond_the_quota_begins_when_there_is_room", quota),
@@ -29,6 +30,24 @@ fn no_node(site: &Site<'_>) -> Result<()> {
     site.both_stay(("data-web-1", &claim), ("web-1", &drain))?;
     asks_for_node(site, None)?;
     given_back(site, &claim)
+}
+
+/// Kubernetes protects a claim for pods that have a node. This one never had one, and with one of its claims gone it never gets one.
+fn claim_gone(site: &Site<'_>) -> Result<()> {
+    let store = Store::exec(&json!({ "script": "true" })).with_volumes(&["data", "log"]);
+    site.start(&store)?;
+    let claim = site.claim_uid("data-web-1")?;
+    asks_for_node(site, Some("nowhere"))?;
+    site.scale("web", 1)?;
+    site.told("web", "PolicyWaits", &["web-1", "not scheduled", "node(s) didn't match"])?;
+    site.delete("persistentvolumeclaims", "log-web-1")?;
+    site.told("web", "GivenBack", &["web-1", "the claim of template log is gone"])?;
+    site.told("web", "ClaimMissing", &["web-1", "template log", "restore it"])?;
+    site.left_alone("data-web-1", &claim, "web-1")?;
+    asks_for_node(site, None)?;
+    site.scale("web", 2)?;
+    site.member_runs("web-1")?;
+    same_claim(site, "data-web-1", &claim)
 }
 
 /// The image cannot be had, and the config says what a scale-up means.
