@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cargo::{cargo, workspace};
+use crate::dependencies::lend;
 use crate::progress::during;
 
 /// The commit that it is built of.
@@ -27,7 +28,7 @@ pub fn host() -> Result<PathBuf> {
     during("building the host of the version before", || {
         unpack(&sources)?;
         let target = folder.join("target");
-        lend_dependencies(&workspace().join("target"), &target)?;
+        lend(&target)?;
         build(&sources, &target)?;
         let built = target.join("program");
         fs::rename(&built, &program).with_context(|| format!("moving {}", built.display()))?;
@@ -56,56 +57,6 @@ fn unpack(folder: &Path) -> Result<()> {
     );
     // Cargo reads the workspace's own settings from here too; were the flags of both joined, every dependency would be built once more.
     fs::remove_dir_all(folder.join(".cargo")).context("taking the commit's settings of cargo out")
-}
-
-/// Links what was built of other people's code into another target folder. The project's own crates have the same names and hashes in both, so
-/// that one folder cannot serve both.
-fn lend_dependencies(from: &Path, to: &Path) -> Result<()> {
-    if to.exists() {
-        fs::remove_dir_all(to)?;
-    }
-    for folder in profiles(from)? {
-        for kind in ["deps", "build", ".fingerprint"] {
-            let target = to.join(&folder).join(kind);
-            fs::create_dir_all(&target)?;
-            let links = Command::new("cp")
-                .args(["--archive", "--link", "--no-target-directory"])
-                .args([&from.join(&folder).join(kind), &target])
-                .status()?;
-            ensure!(links.success(), "{} cannot be linked", folder.display());
-            for entry in fs::read_dir(&target)? {
-                forget_if_ours(&entry?.path())?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The folders of a target folder in which cargo builds for development, relative to it.
-fn profiles(target: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(target)? {
-        let entry = entry?;
-        let name = PathBuf::from(entry.file_name());
-        let folders = [name.clone(), name.join("debug")];
-        found
-            .extend(folders.into_iter().filter(|it| target.join(it).join(".fingerprint").is_dir()));
-    }
-    Ok(found)
-}
-
-fn forget_if_ours(path: &Path) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.strip_prefix("lib").unwrap_or(&name);
-    if !["tidegate", "xtask"].iter().any(|ours| name.starts_with(ours)) {
-        return Ok(());
-    }
-    if path.is_dir() {
-        fs::remove_dir_all(path)?
-    } else {
-        fs::remove_file(path)?
-    }
-    Ok(())
 }
 
 /// Builds the host, and links it to `program` in the target folder.

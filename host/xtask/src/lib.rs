@@ -4,6 +4,7 @@ pub mod bench;
 mod cargo;
 pub mod cluster;
 pub mod demo;
+mod dependencies;
 pub mod example;
 pub mod explore;
 pub mod faults;

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo::workspace;
+use crate::dependencies;
 
 use super::guard::Guard;
 
@@ -26,6 +27,10 @@ impl Copy {
     /// Makes it, or brings it up to date.
     pub(crate) fn make() -> Result<Self> {
         let copy = Self { folder: workspace().join("target/guards") };
+        let target = copy.folder.join("target");
+        if !target.exists() {
+            dependencies::lend(&target)?;
+        }
         let files = files()?;
         for file in &files {
             copy.restore(file)?;
