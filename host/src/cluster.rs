@@ -13,9 +13,9 @@ use crate::{
     objects::{ClaimObject, PodObject},
 };
 
-/// How long a single request may take before its outcome counts as unknown, in seconds: above the API server's own limit for slow
-/// admission (30 s for a webhook) nothing is gained by waiting.
-pub const REQUEST_DEADLINE_SECS: u16 = 30;
+/// How long a single request may take before its outcome counts as unknown, in seconds: the API server gives up a write after 34 s by itself, admission
+/// and all (`requestTimeoutUpperBound` in its `handlers/rest.go`), and says so, which an event can tell.
+pub const REQUEST_DEADLINE_SECS: u16 = 36;
 
 /// How long a watch may be silent before it is opened again, in seconds. It bounds how long a dead connection goes unnoticed.
 pub const WATCH_SECS: u16 = 60;

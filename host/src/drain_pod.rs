@@ -13,6 +13,8 @@ use tidegate_core::{PodBody, seen::Claim};
 
 use crate::marks::{self, Containers, Marks};
 
+/// The shortest grace period of a drain pod, in seconds.
+const GRACE_MIN_SECS: i64 = 1;
 /// The readiness gate that nobody sets, so that a drain pod is never Ready, no Service sends clients to it and no budget counts it.
 pub const NEVER_READY: &str = "tidegate.dev/never-ready";
 /// The deepest nesting of a template: Kubernetes' own pod template needs 15 levels.
@@ -150,6 +152,11 @@ impl Maker<'_> {
         );
         if !ends {
             spec.insert("restartPolicy".to_owned(), json!("Never"));
+        }
+        // With none the API server takes the pod's object, and with it the name, while the kubelet still stops its processes on the volume.
+        let grace_secs = spec.get("terminationGracePeriodSeconds").and_then(Value::as_i64);
+        if grace_secs.is_some_and(|secs| secs < GRACE_MIN_SECS) {
+            spec.insert("terminationGracePeriodSeconds".to_owned(), json!(GRACE_MIN_SECS));
         }
         if self.traffic == Traffic::None {
             let gate = json!({ "conditionType": NEVER_READY });

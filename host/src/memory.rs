@@ -59,6 +59,13 @@ struct Kept {
     why: String,
 }
 
+impl Kept {
+    /// Whether the policy was asked about the set as it is now.
+    fn is_of(&self, generation: u64, settings: &Settings) -> bool {
+        self.generation == generation && self.settings == settings.fingerprint()
+    }
+}
+
 /// Whether a host that sees a set for the first time was already there when the set was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquaintance {
@@ -182,6 +189,16 @@ impl Memory {
         }
     }
 
+    /// Whether it is remembered that the policy keeps the claims of this ordinal, as the set is now.
+    pub fn is_kept(&self, seen: &Seen, ordinal: Ordinal) -> bool {
+        let Stewardship::Ours(settings) = &seen.set.stewardship else {
+            return false;
+        };
+        let sets = self.sets();
+        let kept = sets.get(&seen.set.uid).and_then(|memory| memory.kept.get(&ordinal));
+        kept.is_some_and(|kept| kept.is_of(seen.set.generation, settings))
+    }
+
     /// Whether this conflict is still one of a few in a row, after which looking again at once is right.
     pub fn is_passing_conflict(&self, set_uid: &str) -> bool {
         let mut sets = self.sets();
@@ -252,6 +269,13 @@ impl Memory {
         before.as_deref() != Some(note)
     }
 
+    /// That something could not be told after all.
+    pub fn was_not_told(&self, set_uid: &str, ordinal: Option<Ordinal>, code: &'static str) {
+        if let Some(memory) = self.sets().get_mut(set_uid) {
+            memory.said.remove(&(ordinal, code));
+        }
+    }
+
     /// Forgets what was said under other codes about this ordinal, so that it is said again when it comes back.
     pub fn only_still_true(
         &self,
@@ -283,9 +307,8 @@ impl SetMemory {
         let Stewardship::Ours(settings) = &seen.set.stewardship else {
             return;
         };
-        let (generation, settings) = (seen.set.generation, settings.fingerprint());
         for (ordinal, kept) in &self.kept {
-            let still = kept.generation == generation && kept.settings == settings;
+            let still = kept.is_of(seen.set.generation, settings);
             if let (true, Some(seat)) = (still, seen.seats.get_mut(ordinal)) {
                 seat.kept = Some(kept.why.clone());
             }

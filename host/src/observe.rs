@@ -160,6 +160,12 @@ pub fn is_rendered(marks: &Marks, kind: Kind, name: &str) -> bool {
     names.iter().any(|rendered| rendered == name)
 }
 
+/// Whether this is the reason of a container that was done. A runtime writes `OOMKilled` where the kernel killed any process of it, whatever the first one
+/// then exited with.
+fn is_done(reason: Option<&str>) -> bool {
+    matches!(reason, None | Some("" | "Completed"))
+}
+
 /// What a container does.
 #[must_use]
 pub fn state(status: Option<&ContainerStatus>) -> State {
@@ -167,6 +173,9 @@ pub fn state(status: Option<&ContainerStatus>) -> State {
         return State::Unknown;
     };
     match (&state.terminated, &state.running, &state.waiting) {
+        (Some(ended), _, _) if ended.exit_code == 0 && !is_done(ended.reason.as_deref()) => {
+            State::Maimed
+        }
         (Some(ended), _, _) => State::Exited(ended.exit_code),
         (None, Some(_), _) => State::Running,
         (None, None, Some(_)) => State::Waiting,

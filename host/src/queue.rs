@@ -36,6 +36,15 @@ impl Next {
     pub const fn requeue(after: Duration) -> Self {
         Self::After(after)
     }
+
+    /// The same, and after this time at the latest.
+    #[must_use]
+    pub fn at_the_latest(self, after: Duration) -> Self {
+        match self {
+            Self::Change => Self::After(after),
+            Self::After(sooner) => Self::After(sooner.min(after)),
+        }
+    }
 }
 
 /// Runs a pass over each object that changes or is due, as many at once as are allowed, until `changes` end or `stop` comes; then waits for the

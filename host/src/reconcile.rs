@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use kube::Resource;
 use tidegate_core::{
-    Ordinal, Plan, Reason, Report, Seat, Seen, Settings, Step, TimeMs, check::check, plan::plan,
-    questions, seen::Stewardship,
+    Answer, Ordinal, Plan, Reason, Report, Seat, Seen, Settings, Step, TimeMs, check::check,
+    plan::plan, questions, seen::Stewardship,
 };
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     host::{Host, Sight},
     objects::{PodObject, SetObject},
     queue::Next,
+    report::Told,
 };
 
 /// When to look again where an object had changed since it was read, in milliseconds: whoever changed it may do so again in the same breath.
@@ -22,8 +23,13 @@ const AFTER_CONFLICT_MS: u64 = 50;
 
 /// How old a reading may be when another ordinal is acted on, in milliseconds. What is left is done by the next pass, which follows at once.
 const READING_MAX_MS: u64 = 1_000;
-/// When to look again at a drain pod whose set lives, in milliseconds: should the set go while its watch is being listed anew, no event tells.
+/// When to look again at the latest at a drain pod whose set is gone or may go, in milliseconds: changes of its claims lead to sets that are there, and
+/// to nothing else.
 const LEFT_BEHIND_RECHECK_MS: u64 = 600_000;
+/// When to look again where the lease had run out, in milliseconds: either the process ends by then, or the lease was renewed at that moment.
+const NOT_HELD_MS: u64 = 1_000;
+/// When to look again where not everything could be told, in milliseconds: as many events as may wait are sent in 80 s.
+const UNTOLD_MS: u64 = 30_000;
 
 /// One pass. What the watches show says whether there is something to do; what is done is decided on a reading of its own.
 ///
@@ -31,8 +37,7 @@ const LEFT_BEHIND_RECHECK_MS: u64 = 600_000;
 /// Where the cluster could not be read, or refused a write. The set is looked at again after a delay.
 pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Error> {
     if !host.tenure.is_held() {
-        // Every set is looked at when the tenure begins.
-        return Ok(Next::await_change());
+        return Ok(Next::requeue(Duration::from_millis(NOT_HELD_MS)));
     }
     let now = host.clock.now();
     tracing::trace!(namespace = set.metadata.namespace, set = set.metadata.name, "a pass begins");
@@ -43,11 +48,12 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
     let asked = questions(&glance, now);
     if idle.is_idle() && asked.is_empty() {
         report_policy(&host, &glance, &mut idle);
-        host.reporter.waits(&host.memory, &glance, &idle);
+        let told = host.reporter.waits(&host.memory, &glance, &idle);
         host.memory.went_through(&glance.set.uid);
-        return Ok(next(&idle, now));
+        return Ok(unless_untold(told, next(&idle, now)));
     }
-    let has_steps = idle.on_set.is_some() || !idle.steps.is_empty();
+    // What the watches show too little of may be a write that no policy has a part in.
+    let has_steps = idle.on_set.is_some() || !idle.steps.is_empty() || idle.look_closer;
     if !has_steps && ask::awaits_policies(&host, &glance, &drains, &asked) {
         return Ok(next(&idle, now));
     }
@@ -67,12 +73,11 @@ pub async fn reconcile(set: Arc<SetObject>, host: Arc<Host>) -> Result<Next, Err
 /// As for [`reconcile`].
 pub async fn reconcile_left_behind(pod: Arc<PodObject>, host: Arc<Host>) -> Result<Next, Error> {
     if !host.tenure.is_held() {
-        return Ok(Next::await_change());
+        return Ok(Next::requeue(Duration::from_millis(NOT_HELD_MS)));
     }
-    match pass(&host, Subject::LeftBehind(&pod), Order::ClaimsFirst).await? {
-        Some(next) => Ok(next),
-        None => Ok(Next::requeue(Duration::from_millis(LEFT_BEHIND_RECHECK_MS))),
-    }
+    let next = pass(&host, Subject::LeftBehind(&pod), Order::ClaimsFirst).await?;
+    let next = next.unwrap_or_else(Next::await_change);
+    Ok(next.at_the_latest(Duration::from_millis(LEFT_BEHIND_RECHECK_MS)))
 }
 
 /// What a pass is about.
@@ -94,20 +99,33 @@ async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<
     };
     let answers = ask::ask(host, &sight, &questions(&sight.seen, now), now).await;
     let mut plan = plan(&sight.seen, &answers, now);
-    report_policy(host, &sight.seen, &mut plan);
     check(&sight.seen, &answers, &plan)?;
     if plan.look_closer && order == Order::AtOnce {
         return Box::pin(pass(host, subject, Order::ClaimsFirst)).await;
     }
+    report_policy(host, &sight.seen, &mut plan);
     host.witness.decided(&sight, &answers, &plan);
     let carried = carry_out(host, &sight, &plan, now).await;
-
-    host.reporter.waits(&host.memory, &sight.seen, &plan);
+    let told = host.reporter.waits(&host.memory, &sight.seen, &plan);
     carried?;
-    host.memory.went_through(&sight.seen.set.uid);
+    let set = &sight.seen.set;
+    host.memory.went_through(&set.uid);
     // What was written may have made the next step possible, and the watch may be slow to tell. A dry run wrote nothing.
-    let goes_on = !plan.is_idle() && host.cluster.effect() == Effect::Real;
-    Ok(Some(if goes_on { Next::requeue(Duration::ZERO) } else { next(&plan, now) }))
+    let wrote = !plan.is_idle() && host.cluster.effect() == Effect::Real;
+    // In a set that departs the turn passes on from what is kept, which nothing else tells.
+    let passes_on = |(ordinal, answer): (&Ordinal, &Answer)| {
+        matches!(answer, Answer::Keep(_)) && host.memory.is_kept(&sight.seen, *ordinal)
+    };
+    let goes_on = wrote || (set.departs() && answers.iter().any(passes_on));
+    let next = if goes_on { Next::requeue(Duration::ZERO) } else { next(&plan, now) };
+    Ok(Some(unless_untold(told, next)))
+}
+
+fn unless_untold(told: Told, next: Next) -> Next {
+    match told {
+        Told::All => next,
+        Told::NotAll => next.at_the_latest(Duration::from_millis(UNTOLD_MS)),
+    }
 }
 
 /// That a policy is not taken into use is told when the set names it, whether anything is to be drained by then or not; and so is the end of that.
@@ -151,7 +169,7 @@ pub fn after_error<K: Resource<DynamicType = ()>>(
     let name = meta.name.as_deref().unwrap_or_default();
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     if matches!(error, Error::NotHeld) {
-        return Next::await_change();
+        return Next::requeue(Duration::from_millis(NOT_HELD_MS));
     }
     if error.is_conflict() && host.memory.is_passing_conflict(uid) {
         tracing::debug!(namespace, name, "{error}");
@@ -170,7 +188,9 @@ async fn carry_out(host: &Host, sight: &Sight, plan: &Plan, now: TimeMs) -> Resu
         failure = take(host, sight, None, step, now).await.err();
     }
     for (at, (ordinal, steps)) in plan.steps.iter().rev().enumerate() {
-        if at > 0 && host.clock.now().0.saturating_sub(now.0) > READING_MAX_MS {
+        let age_ms = host.clock.now().0.saturating_sub(now.0);
+        // A dry run writes nothing, so that no later pass would get further.
+        if at > 0 && age_ms > READING_MAX_MS && host.cluster.effect() == Effect::Real {
             break;
         }
         for step in steps {

@@ -22,6 +22,10 @@ const QUEUE_MAX: usize = 4_096;
 const PAUSE_MS: u64 = 20;
 /// How many events may be on their way at once: a busy API server answers one in 100 ms.
 const AT_ONCE_MAX: usize = 5;
+/// How often one event is sent where it is not taken: half a minute of an API server that rolls out, together with the pauses.
+const ATTEMPTS_MAX: u32 = 4;
+/// The pause before the second attempt; each one after it is four times as long.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long one event may take, in seconds.
 const DEADLINE_SECS: u64 = 5;
 /// The longest note: the API server's own limit is 1 kB.
@@ -32,6 +36,16 @@ const DRY_RUN: &str = "DryRun";
 
 /// Who tells, in the words of an event.
 pub const CONTROLLER: &str = "tidegate.dev/tidegate";
+
+/// Whether everything that was to be told is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Told {
+    /// It is.
+    All,
+    /// Too many events wait to be sent.
+    NotAll,
+}
 
 /// Tells people.
 pub struct Reporter {
@@ -69,7 +83,8 @@ impl Reporter {
         let set = &seen.set;
         let note = note(seen, ordinal, change);
         tracing::info!(namespace = set.namespace, set = set.name, change = change.code(), "{note}");
-        self.tell(seen, ordinal, change.severity(), change.code(), note);
+        // That it was done shows in the objects.
+        let _ = self.tell(seen, ordinal, change.severity(), change.code(), note);
     }
 
     /// The same plan comes of every look, and is told once.
@@ -84,20 +99,19 @@ impl Reporter {
                 change = change.code(),
                 "{note}"
             );
-            self.tell(seen, ordinal, change.severity(), DRY_RUN, note);
+            let _ = self.tell(seen, ordinal, change.severity(), DRY_RUN, note);
         }
     }
 
     /// Tells why nothing more is done, where it was not told already.
-    pub fn waits(&self, memory: &Memory, seen: &Seen, plan: &Plan) {
+    pub fn waits(&self, memory: &Memory, seen: &Seen, plan: &Plan) -> Told {
         let reported = plan.reports.iter().map(|report| (report.ordinal, report.reason.code()));
         let of_ordinals = plan.steps.keys().map(|ordinal| (Some(*ordinal), DRY_RUN));
         let dry = of_ordinals.chain(plan.on_set.iter().map(|_| (None, DRY_RUN)));
         let still: BTreeSet<_> = reported.chain(dry).collect();
         memory.only_still_true(&seen.set.uid, &still);
-        for report in &plan.reports {
-            self.wait(memory, seen, report.ordinal, &report.reason);
-        }
+        let told = plan.reports.iter().map(|it| self.wait(memory, seen, it.ordinal, &it.reason));
+        told.fold(Told::All, Told::and)
     }
 
     /// Tells that the API server refused a write, in its own words. That the cluster had changed since it was read is no news, unless it goes on
@@ -106,22 +120,29 @@ impl Reporter {
         let passes = error.is_conflict() && !memory.has_lasting_conflict(&seen.set.uid);
         if let (Error::Refused { .. }, false) = (error, passes) {
             let reason = Reason::WriteRefused { what: error.to_string() };
-            self.wait(memory, seen, ordinal, &reason);
+            // The write is tried again, and told again where it is refused again.
+            let _ = self.wait(memory, seen, ordinal, &reason);
         }
     }
 
-    fn wait(&self, memory: &Memory, seen: &Seen, ordinal: Option<Ordinal>, reason: &Reason) {
-        let set = &seen.set;
+    fn wait(
+        &self,
+        memory: &Memory,
+        seen: &Seen,
+        ordinal: Option<Ordinal>,
+        reason: &Reason,
+    ) -> Told {
+        let (set, code) = (&seen.set, reason.code());
         let note = note(seen, ordinal, reason);
-        if memory.is_news(&set.uid, ordinal, reason.code(), &note) {
-            tracing::debug!(
-                namespace = set.namespace,
-                set = set.name,
-                reason = reason.code(),
-                "{note}"
-            );
-            self.tell(seen, ordinal, reason.severity(), reason.code(), note);
+        if !memory.is_news(&set.uid, ordinal, code, &note) {
+            return Told::All;
         }
+        tracing::debug!(namespace = set.namespace, set = set.name, reason = code, "{note}");
+        let told = self.tell(seen, ordinal, reason.severity(), code, note);
+        if told == Told::NotAll {
+            memory.was_not_told(&set.uid, ordinal, code);
+        }
+        told
     }
 
     fn tell(
@@ -131,7 +152,7 @@ impl Reporter {
         severity: Severity,
         code: &str,
         note: String,
-    ) {
+    ) -> Told {
         let set = &seen.set;
         let regarding = ObjectReference {
             api_version: Some("apps/v1".to_owned()),
@@ -168,6 +189,17 @@ impl Reporter {
                 set = set.name,
                 "an event was dropped: too many wait to be sent"
             );
+            return Told::NotAll;
+        }
+        Told::All
+    }
+}
+
+impl Told {
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::All, Self::All) => Self::All,
+            (Self::NotAll, _) | (_, Self::NotAll) => Self::NotAll,
         }
     }
 }
@@ -201,19 +233,38 @@ async fn send(client: Client, events: mpsc::Receiver<Event>) {
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         Some((events.recv().await?, (events, PAUSE_MS)))
     });
-    paced.for_each_concurrent(AT_ONCE_MAX, |event| send_one(&client, event)).await;
+    paced.for_each_concurrent(AT_ONCE_MAX, |event| send_one(&client, event, AGAIN_AFTER)).await;
 }
 
-async fn send_one(client: &Client, event: Event) {
+/// Sends an event, several times where it is not taken: what it tells is told once, and stands for as long as it is true.
+async fn send_one(client: &Client, event: Event, mut pause: Duration) {
     let namespace = event.metadata.namespace.clone().unwrap_or_default();
     let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-    let params = PostParams::default();
-    let sent = api.create(&params, &event);
-    match tokio::time::timeout(Duration::from_secs(DEADLINE_SECS), sent).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::warn!("an event was not taken: {error}"),
-        Err(_) => tracing::warn!("an event was not taken in {DEADLINE_SECS} s"),
+    for attempt in 1..=ATTEMPTS_MAX {
+        let params = PostParams::default();
+        let sent = api.create(&params, &event);
+        let why = match tokio::time::timeout(Duration::from_secs(DEADLINE_SECS), sent).await {
+            Ok(Ok(_)) => return,
+            // An attempt before this one was taken, and its answer lost.
+            Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => return,
+            Ok(Err(kube::Error::Api(status))) if is_final(status.code) => {
+                tracing::warn!("an event was not taken: {}", status.message);
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer in {DEADLINE_SECS} s"),
+        };
+        tracing::warn!(attempt, "an event was not taken: {why}");
+        if attempt < ATTEMPTS_MAX {
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(4);
+        }
     }
+}
+
+/// Whether the same event would be refused again: its namespace is gone or going, or it is not as the API server wants it.
+const fn is_final(status: u16) -> bool {
+    matches!(status, 400..=428 | 430..=499)
 }
 
 fn cut(mut note: String) -> String {

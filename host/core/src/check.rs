@@ -194,9 +194,10 @@ fn enrol(
         Enrolment::Here => anchor.is_some(),
         Enrolment::Elsewhere { uid, lives } => *uid != seen.set.uid && *lives == Some(Life::Gone),
     });
-    let end = u64::from(seen.set.start).saturating_add(u64::from(seen.set.replicas));
-    let is_above = seen.set.life == Life::Lives && u64::from(ordinal.0) >= end;
-    let departs = is_above && claim.is_some_and(|claim| claim.enrolment == Enrolment::Here);
+    let before = claim.is_some_and(|claim| claim.enrolment == Enrolment::Here);
+    let is_under_a_seal = seat.drain().is_some_and(|pod| pod.sealed || pod.drained_at.is_some());
+    let departs =
+        seen.set.life == Life::Terminating && lives_or_departs(seen) && ordinal.0 >= seen.set.start;
     let keeps = match &seen.set.stewardship {
         Stewardship::Ours(settings) => settings.on_set_deleted != OnSetDeleted::AsTheSet,
         Stewardship::NotOurs | Stewardship::Unreadable { .. } => false,
@@ -210,13 +211,14 @@ fn enrol(
             anchor.is_none() || anchor == seen.set.namespace_uid.as_deref(),
         ),
         ("the claim was seen in this version", sees_claim(seat, target)),
-        ("a member of this set holds the claim", held),
+        ("a member of this set holds the claim, or it was enrolled before", held || before),
+        ("the claim is under no seal", !is_under_a_seal),
         ("no other set that lives has it", unclaimed),
         ("the claim is not being deleted", alive),
         ("the claim is bound", claim.is_some_and(|claim| claim.binding == Binding::Bound)),
         (
-            "the ordinal is wanted, or its claim was enrolled before",
-            is_live(seen, ordinal) || departs,
+            "the ordinal is wanted, or its claim was enrolled before, or its set departs",
+            is_live(seen, ordinal) || before || departs,
         ),
         ("the set is ours", matches!(seen.set.stewardship, Stewardship::Ours(_))),
     ]

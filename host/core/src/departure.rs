@@ -3,7 +3,7 @@
 
 use crate::{
     Claim, Ordinal, Seat, Seen, Set,
-    seen::{Enrolment, Holder, Stewardship},
+    seen::{Binding, Enrolment, Holder, Stewardship},
 };
 
 /// The ordinal whose turn it is; none where nothing is left to drain.
@@ -14,13 +14,24 @@ pub fn turn(seen: &Seen) -> Option<Ordinal> {
     found.map(|(ordinal, _)| *ordinal)
 }
 
-/// Whether something of the ordinal is left to drain: a drain pod of ours, or a claim of the set that the policy does not keep. Claims that
-/// were never enrolled are nobody's promise and do not hold the set.
+/// Whether a claim of the set is not anchored yet that should be: the garbage collector could take it as soon as the set is let go.
+#[must_use]
+pub fn leaves_loose(seen: &Seen) -> bool {
+    let is_loose = |claim: &Claim| {
+        let ours = claim.enrolment == Enrolment::Here && claim.binding == Binding::Bound;
+        ours && !claim.is_terminating() && seen.set.lacks_anchor(claim)
+    };
+    seen.seats.values().flat_map(|seat| seat.claims.values()).any(is_loose)
+}
+
+/// Whether something of the ordinal is left to drain: a drain pod of ours, or a claim of the set that the policy does not keep, or that is enrolled as
+/// soon as somebody looks. Other claims that were never enrolled are nobody's promise and do not hold the set.
 fn remains(set: &Set, ordinal: Ordinal, seat: &Seat) -> bool {
     let drained = matches!(seat.holder, Holder::Drain(_));
     let left = |claim: &Claim| claim.enrolment == Enrolment::Here && !claim.is_terminating();
     let kept = seat.kept.is_some() || is_held(set, seat);
-    set.drains(ordinal) && (drained || (!kept && seat.claims.values().any(left)))
+    let is_due = seat.mounted().any(Claim::may_be_enrolled);
+    set.drains(ordinal) && (drained || is_due || (!kept && seat.claims.values().any(left)))
 }
 
 fn is_held(set: &Set, seat: &Seat) -> bool {

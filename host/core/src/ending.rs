@@ -95,6 +95,9 @@ pub enum State {
     Running,
     /// It exited with this code.
     Exited(i32),
+    /// It exited with 0, and the kubelet names another cause than that it was done: a process in it was killed for want of memory, for one, and the first
+    /// process went on as if that one had ended.
+    Maimed,
     /// The kubelet says nothing about it.
     Unknown,
 }
@@ -143,6 +146,11 @@ fn unproven(pod: &PodFacts) -> Option<String> {
             (Kind::Main, State::Exited(0)) => mains = mains.saturating_add(1),
             (Kind::Init, State::Exited(0)) => {}
             (_, State::Exited(code)) => return Some(format!("container {name} exited {code}")),
+            (_, State::Maimed) => {
+                return Some(format!(
+                    "container {name} exited 0 after a process in it was killed, by its reason in the pod's status"
+                ));
+            }
             (_, State::Waiting | State::Running | State::Unknown) => {
                 return Some(format!("container {name} is not known to have exited"));
             }
@@ -152,8 +160,8 @@ fn unproven(pod: &PodFacts) -> Option<String> {
 }
 
 fn only_injected_run(pod: &PodFacts) -> bool {
-    let mut running =
-        pod.containers.iter().filter(|container| !matches!(container.state, State::Exited(_)));
+    let has_ended = |state| matches!(state, State::Exited(_) | State::Maimed);
+    let mut running = pod.containers.iter().filter(|container| !has_ended(container.state));
     running.all(|container| !container.rendered && container.state == State::Running)
 }
 
@@ -165,7 +173,9 @@ fn failure(pod: &PodFacts) -> String {
             State::Exited(code) if code != 0 => {
                 Some(format!("container {} exited {code}", container.name))
             }
-            State::Exited(_) | State::Waiting | State::Running | State::Unknown => None,
+            State::Exited(_) | State::Maimed | State::Waiting | State::Running | State::Unknown => {
+                None
+            }
         })
         .collect();
     if codes.is_empty() { "phase Failed".to_owned() } else { codes.join(", ") }
@@ -234,9 +244,13 @@ mod tests {
             containers: vec![Container { state: State::Unknown, ..main_exited(0) }],
             ..succeeded()
         };
+        let maimed = PodFacts {
+            containers: vec![Container { state: State::Maimed, ..main_exited(0) }],
+            ..succeeded()
+        };
         let one_of_two =
             PodFacts { containers: vec![main_exited(0), main_exited(3)], ..succeeded() };
-        for pod in [none, injected_only, unknown, one_of_two] {
+        for pod in [none, injected_only, unknown, maimed, one_of_two] {
             assert!(matches!(ending(&pod), Ending::Failed(_)), "{pod:?}");
         }
     }

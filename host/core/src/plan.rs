@@ -3,6 +3,7 @@
 mod attempt;
 mod departure;
 mod end;
+mod enrol;
 mod live;
 mod note;
 mod orphan;
@@ -112,7 +113,11 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn plan(&self, answer: Option<&Answer>) -> Outlook {
-        match stage(self.seen, self.ordinal, self.seat, self.now) {
+        let stage = stage(self.seen, self.ordinal, self.seat, self.now);
+        if let Some(outlook) = self.enrols_first(&stage) {
+            return outlook;
+        }
+        match stage {
             Stage::Live => self.live(),
             Stage::Blocked(reason) => self.blocked(reason),
             Stage::Ripe => self.ripe(answer),
@@ -142,7 +147,7 @@ impl Pass<'_> {
             return self.lingering();
         }
         if reason == Reason::MemberThere {
-            return self.on_its_way_out();
+            return Outlook::default();
         }
         let wake_at = reason.ends_at();
         Outlook::waits_until(reason, wake_at)

@@ -336,6 +336,18 @@ impl Set {
 }
 
 impl Seat {
+    /// The claims that the member mounts; none where there is no member.
+    pub fn mounted(&self) -> impl Iterator<Item = &Claim> {
+        let mounts = match &self.holder {
+            Holder::Member(member) => Some(&member.mounts),
+            Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => None,
+        };
+        let claims = self.claims.iter();
+        let held = claims
+            .filter(move |(template, _)| mounts.is_some_and(|mounts| mounts.contains(*template)));
+        held.map(|(_, claim)| claim)
+    }
+
     /// The claim of that UID, if the seat has it.
     #[must_use]
     pub fn claim_of(&self, uid: &str) -> Option<&Claim> {
@@ -385,6 +397,18 @@ impl Seat {
 }
 
 impl Claim {
+    /// Whether a member that mounts it makes it its set's. One of another set is enrolled anew only where that set is known to be gone. One that is not
+    /// bound holds no data yet, and a write to it would make the write by which Kubernetes binds it fail, which is tried again after 15 s.
+    #[must_use]
+    pub fn may_be_enrolled(&self) -> bool {
+        let is_free = match &self.enrolment {
+            Enrolment::Here => false,
+            Enrolment::Nowhere => true,
+            Enrolment::Elsewhere { uid: _, lives } => *lives == Some(Life::Gone),
+        };
+        is_free && self.binding == Binding::Bound && !self.is_terminating()
+    }
+
     /// Whether anybody has deleted it, or is about to.
     #[must_use]
     pub fn is_terminating(&self) -> bool {

@@ -213,24 +213,26 @@ fn anchored_where_it_must_be(loose: &Trial) {
         ("the anchor is another namespace", |t| t.anchor("ns-9")),
         ("the namespace was not read", |t| t.seen.set.namespace_uid = None),
         ("it is anchored already", |t| t.claim().anchorage = Anchorage::Anchored),
-        ("without a member", |t| t.seat().holder = Holder::Nobody),
     ];
+    let alone: &[Breach] = &[("without a member", |t| t.seat().holder = Holder::Nobody)];
+    let sealed: &[Breach] = &[("under a seal", |t| {
+        let drain = Drain { sealed: true, ..world::drain(&["data"], TWO) };
+        t.seat().holder = Holder::Drain(Box::new(drain));
+    })];
     for must in [deletes, keeps] {
         let mut legal = loose.clone();
         must(&mut legal);
         legal.seen.set.namespace_uid = Some("ns-1".to_owned());
         assert!(!legal.holds(), "it is not anchored");
         legal.anchor("ns-1");
-        only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+        only_as_it_is(&legal, &[ANY, TARGET, breaches, alone]);
         legal.claim().enrolment = Enrolment::Here;
-        only_as_it_is(&legal, &[ANY, TARGET, breaches]);
+        only_as_it_is(&legal, &[ANY, TARGET, breaches, sealed]);
+        legal.seat().holder = Holder::Nobody;
+        only_as_it_is(&legal, &[ANY, TARGET, breaches, sealed]);
+        legal.seen.set.start = 3;
+        assert!(legal.holds(), "what was enrolled is anchored at any ordinal");
     }
-    let mut below = loose.clone();
-    below.claim().enrolment = Enrolment::Here;
-    (below.seen.set.start, below.seen.set.namespace_uid) = (3, Some("ns-1".to_owned()));
-    deletes(&mut below);
-    below.anchor("ns-1");
-    assert!(!below.holds(), "no scale-down leads below the start");
     let mut needless = loose.clone();
     needless.seen.set.namespace_uid = Some("ns-1".to_owned());
     needless.anchor("ns-1");
@@ -716,7 +718,16 @@ fn a_set_is_held_where_it_asks_and_let_go_when_nothing_is_left() {
     let mut settled = going.clone();
     let record = Record { hold, ..Record::of(&settled.set) };
     settled.seats.entry(TWO).or_default().noted = Noted::Record(record.clone());
+    assert!(!let_go(&settled), "the garbage collector would take what is not anchored");
+    for claim in settled.seats.values_mut().flat_map(|seat| seat.claims.values_mut()) {
+        claim.anchorage = Anchorage::Anchored;
+    }
     assert!(let_go(&settled), "what is left was given back for good");
+    let mut late = settled.clone();
+    let seat = late.seats.entry(TWO).or_default();
+    seat.holder = Holder::Member(world::member(&["data"], TWO));
+    seat.claims.values_mut().for_each(|claim| claim.enrolment = Enrolment::Nowhere);
+    assert!(!let_go(&late), "a member holds a claim that is yet to be enrolled");
     let older = Record { generation: record.generation + 1, ..record.clone() };
     let former = Record { set_uid: "set-0".to_owned(), ..record.clone() };
     let other = Some(Hold { why: String::new(), settings: 0 });

@@ -210,6 +210,7 @@ fn sets() -> Vec<(Seen, Noted)> {
     for held in [false, true] {
         let mut departs = world::seen();
         (departs.set.life, departs.set.held) = (Life::Terminating, held);
+        departs.set.namespace_uid = Some("ns-1".to_owned());
         let on_set_deleted = OnSetDeleted::Drain;
         departs.set.stewardship =
             Stewardship::Ours(Settings { on_set_deleted, ..world::settings() });

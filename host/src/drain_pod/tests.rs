@@ -128,6 +128,18 @@ fn what_ends_a_drain_from_outside_is_taken_out_and_said() {
 }
 
 #[test]
+fn a_drain_pod_keeps_its_name_until_its_processes_have_stopped() {
+    let grace = |secs: i64| {
+        let template = with("/spec", "terminationGracePeriodSeconds", json!(secs));
+        pod(&template)["spec"]["terminationGracePeriodSeconds"].clone()
+    };
+    assert_eq!(
+        (grace(0), grace(-1), grace(1), grace(300)),
+        (json!(1), json!(1), json!(1), json!(300))
+    );
+}
+
+#[test]
 fn a_restart_policy_that_ends_is_kept_and_always_is_not() {
     assert_eq!(
         pod(&with("/spec", "restartPolicy", json!("OnFailure")))["spec"]["restartPolicy"],

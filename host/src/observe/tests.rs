@@ -41,6 +41,20 @@ fn a_sealed_drain_pod_is_known_by_its_marks() {
 }
 
 #[test]
+fn an_exit_with_0_counts_only_where_the_runtime_calls_it_done() {
+    for (reason, is_proof) in [(None, true), (Some("Completed"), true), (Some("OOMKilled"), false)]
+    {
+        let mut sample = Sample::sealed();
+        let statuses = json!([{
+            "name": "drain",
+            "state": { "terminated": { "exitCode": 0, "reason": reason } },
+        }]);
+        sample.pod["status"]["containerStatuses"] = statuses;
+        assert_eq!(drain_of(&sample).ending == Ending::ByItself, is_proof, "{reason:?}");
+    }
+}
+
+#[test]
 fn a_pod_with_a_node_is_placed_and_no_other() {
     let mut sample = Sample::sealed();
     assert!(!drain_of(&sample).placed);

@@ -1,9 +1,9 @@
 //! What may be done to a set that is drained before it goes, and to its members.
 
 use crate::{
-    Action, Ordinal, Seat, Seen,
+    Action, Claim, Ordinal, Seat, Seen,
     action::Target,
-    seen::{Binding, Cascade, Deletion, Enrolment, Holder, Life, Stewardship},
+    seen::{Anchorage, Binding, Cascade, Deletion, Enrolment, Holder, Life, Stewardship},
     settings::OnSetDeleted,
 };
 
@@ -104,7 +104,14 @@ pub(super) fn is_highest(seen: &Seen, ordinal: Ordinal) -> bool {
 
 fn is_drained(seen: &Seen) -> bool {
     let mut from_the_start = seen.seats.iter().filter(|(other, _)| other.0 >= seen.set.start);
-    from_the_start.all(|(_, seat)| is_done(seen, seat))
+    let mut claims = seen.seats.values().flat_map(|seat| seat.claims.values());
+    let goes_along = |claim: &Claim| {
+        claim.enrolment == Enrolment::Here
+            && claim.anchorage == Anchorage::Loose
+            && claim.binding == Binding::Bound
+            && claim.deletion == Deletion::None
+    };
+    from_the_start.all(|(_, seat)| is_done(seen, seat)) && !claims.any(goes_along)
 }
 
 fn is_done(seen: &Seen, seat: &Seat) -> bool {
@@ -121,5 +128,15 @@ fn is_done(seen: &Seen, seat: &Seat) -> bool {
         .claims
         .values()
         .any(|claim| claim.enrolment == Enrolment::Here && claim.deletion == Deletion::None);
-    seat.drain().is_none() && (settled || !open)
+    let mounts = match &seat.holder {
+        Holder::Member(member) => member.mounts.as_slice(),
+        Holder::Nobody | Holder::Drain(_) | Holder::Foreign { .. } => &[],
+    };
+    let unclaimed = seat.claims.iter().any(|(template, claim)| {
+        mounts.contains(template)
+            && claim.enrolment == Enrolment::Nowhere
+            && claim.binding == Binding::Bound
+            && claim.deletion == Deletion::None
+    });
+    seat.drain().is_none() && !unclaimed && (settled || !open)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Action, Change, Plan, Reason, Report, Seen, Step,
-    departure::turn,
+    departure::{leaves_loose, turn},
     seen::{Cascade, Life, Member, Stewardship},
     settings::{Activity, OnSetDeleted, Settings},
 };
@@ -51,6 +51,8 @@ fn departs(seen: &Seen, settings: &Settings, plan: &mut Plan) -> Option<Step> {
                 says(Reason::Departs { ordinal });
                 None
             }
+            // The garbage collector would take what is not anchored yet, and that is done first.
+            None if leaves_loose(seen) => None,
             None => Some(let_go(seen, "nothing is left to drain")),
         },
     }

@@ -178,6 +178,11 @@ fn look_at_claim(
         rest.kept.push((claim_name.to_owned(), "NotOurs"));
         return;
     }
+    // Of a set that departs one ordinal is told to have its turn, and it alone says why it goes no further.
+    if departs(set) && turn(objects, set).is_some_and(|turn| turn != ordinal) {
+        rest.kept.push((claim_name.to_owned(), "Departs"));
+        return;
+    }
     let reasons = reasons(objects, set, ordinal);
     match told(objects, uid(set), &pod_name, &reasons) {
         Some(code) => rest.kept.push((claim_name.to_owned(), code)),
@@ -200,9 +205,9 @@ fn reasons(objects: &Objects, set: &Value, ordinal: u64) -> Vec<&'static str> {
     if wanted(set).is_empty() && zero != Some("drain") && !departs(set) {
         reasons.push("ScaledToZero");
     }
-    let is_higher = |claim: &Value| seat(name(claim)).is_some_and(|(_, other)| other > ordinal);
-    if departs(set) && of_kind(objects, Kind::Claim).any(is_higher) {
-        reasons.push("AwaitsHigher");
+    let holder = get(objects, Kind::Pod, &format!("{SET}-{ordinal}"));
+    if holder.is_some_and(|pod| controller(pod, "StatefulSet") != Some(uid(set))) {
+        reasons.push("NameHeld");
     }
     if annotation(set, "tidegate.dev/paused") == Some("true") {
         reasons.push("Paused");
@@ -230,6 +235,26 @@ fn reasons(objects: &Objects, set: &Value, ordinal: u64) -> Vec<&'static str> {
     reasons
 }
 
+/// The ordinal that is told to have its turn in a set that departs.
+fn turn(objects: &Objects, set: &Value) -> Option<u64> {
+    let told = of_kind(objects, Kind::Event)
+        .filter(|event| text(event, "/reason") == "Departs" && subject(event) == uid(set));
+    let last = told.max_by_key(|event| text(event, "/eventTime"))?;
+    let words = words(last);
+    let (_, rest) = words.split_once("it is the turn of ")?;
+    rest.split_once(';')?.0.parse().ok()
+}
+
+/// What an event tells, in either form that etcd may hold.
+fn words(event: &Value) -> String {
+    [text(event, "/message"), text(event, "/note")].concat()
+}
+
+/// The UID of what it is about.
+fn subject(event: &Value) -> String {
+    [text(event, "/involvedObject/uid"), text(event, "/regarding/uid")].concat()
+}
+
 /// The first of these reasons that an event about the set of this UID tells of the member.
 fn told(
     objects: &Objects,
@@ -240,9 +265,9 @@ fn told(
     let about = format!("{member}: ");
     reasons.iter().copied().find(|reason| {
         of_kind(objects, Kind::Event).any(|event| {
-            let note = [text(event, "/message"), text(event, "/note")].concat();
-            let of = [text(event, "/involvedObject/uid"), text(event, "/regarding/uid")].concat();
-            text(event, "/reason") == *reason && of == of_set && note.starts_with(&about)
+            text(event, "/reason") == *reason
+                && subject(event) == of_set
+                && words(event).starts_with(&about)
         })
     })
 }
@@ -393,7 +418,11 @@ mod tests {
         is_unrest(&objects, "data-web-1 is an orphan");
         put(&mut objects, Kind::Claim, claim(1, None));
         put(&mut objects, Kind::Event, event("NotEnrolled", "web-1: never enrolled"));
-        is_unrest(&objects, "data-web-0 is kept, for which nobody told any of [\"AwaitsHigher\"]");
+        is_unrest(&objects, "data-web-0 is an orphan");
+        let mut departs = event("Departs", "the set is held; it is the turn of 1; take it off");
+        departs["metadata"]["name"] = json!("departs");
+        put(&mut objects, Kind::Event, departs);
+        assert_eq!(look(&objects).unrest, Vec::<String>::new());
         set["metadata"]["finalizers"] = json!([HOLD, "foregroundDeletion"]);
         put(&mut objects, Kind::Set, set);
         is_unrest(&objects, "the set is deleted and still there");
