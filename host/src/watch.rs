@@ -246,7 +246,7 @@ mod tests {
     }
 
     /// What is answered to each event, and who is told to be gone; a set that is answered is in the store, in its last version.
-    async fn shown(events: Vec<Event<SetObject>>) -> (Vec<Vec<String>>, Vec<String>) {
+    fn shown(events: Vec<Event<SetObject>>) -> (Vec<Vec<String>>, Vec<String>) {
         let (store, writer) = reflector::store();
         let (sender, events_of) = mpsc::unbounded_channel();
         let mut events_of = events_of;
@@ -284,11 +284,11 @@ mod tests {
         std::iter::once(Event::Init).chain(sets).chain(std::iter::once(Event::InitDone)).collect()
     }
 
-    #[tokio::test]
-    async fn what_a_new_list_brings_is_told_once_the_store_shows_it() {
+    #[test]
+    fn what_a_new_list_brings_is_told_once_the_store_shows_it() {
         let first = list(vec![set("db", "a", "1")]);
         let second = list(vec![set("db", "a", "2"), set("web", "b", "3")]);
-        let (answered, gone) = shown([first, second].concat()).await;
+        let (answered, gone) = shown([first, second].concat());
         let nothing = Vec::<String>::new;
         let whole = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         let expected: Vec<Vec<String>> = vec![
@@ -304,20 +304,20 @@ mod tests {
         assert_eq!(gone, nothing());
     }
 
-    #[tokio::test]
-    async fn what_a_new_list_does_not_bring_is_told_to_be_gone_and_so_is_what_has_another_uid() {
+    #[test]
+    fn what_a_new_list_does_not_bring_is_told_to_be_gone_and_so_is_what_has_another_uid() {
         let first = list(vec![set("db", "a", "1"), set("web", "b", "2"), set("log", "c", "3")]);
         let second = list(vec![set("db", "a", "1"), set("web", "d", "5")]);
-        let (answered, mut gone) = shown([first, second].concat()).await;
+        let (answered, mut gone) = shown([first, second].concat());
         assert_eq!(answered.last().unwrap(), &["db", "web"]);
         gone.sort();
         assert_eq!(gone, ["b", "c"]);
     }
 
-    #[tokio::test]
-    async fn a_change_is_told_at_once_and_a_deletion_as_the_end() {
+    #[test]
+    fn a_change_is_told_at_once_and_a_deletion_as_the_end() {
         let then = vec![Event::Apply(set("db", "a", "2")), Event::Delete(set("db", "a", "3"))];
-        let (answered, gone) = shown([list(vec![set("db", "a", "1")]), then].concat()).await;
+        let (answered, gone) = shown([list(vec![set("db", "a", "1")]), then].concat());
         assert_eq!(answered[3..], [vec!["db".to_owned()], vec![]]);
         assert_eq!(gone, ["a"]);
     }

@@ -17,13 +17,23 @@ export const judge = { judge: spoken(decide.judge) };
 
 export const validator = {
   validate(of) {
-    const wrong = decide.configError(of.config);
+    const wrong = configError(of.config);
     if (wrong) {
       // In JavaScript the error of a `result` is what is thrown.
       throw wrong;
     }
   },
 };
+
+/** A mistake of the policy is told as one: it would pass for what is wrong with the config. */
+function configError(config) {
+  try {
+    return decide.configError(config);
+  } catch (error) {
+    log.log("error", `${error}\n${error.stack}`);
+    return `the policy itself failed when it was asked: ${error}`;
+  }
+}
 
 /** An error that leaves the component is a trap without a word, so it is written to the log before that. */
 function spoken(answer) {

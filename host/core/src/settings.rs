@@ -123,12 +123,19 @@ impl Settings {
 pub fn parse(annotations: &BTreeMap<String, String>, management: PodManagement) -> Stewardship {
     let named = annotations.get(POLICY);
     let inherited = PREDECESSOR.iter().any(|key| annotations.contains_key(*key));
-    let (policy, lineage) = match (named, inherited) {
-        (Some(policy), _) => (policy.clone(), Lineage::Named),
-        (None, true) => (PREDECESSOR_POLICY.to_owned(), Lineage::Predecessor),
-        (None, false) => return Stewardship::NotOurs,
+    let read = match (named, inherited) {
+        (Some(policy), _) => settings(annotations, policy.clone(), Lineage::Named, management),
+        (None, true) => {
+            let policy = PREDECESSOR_POLICY.to_owned();
+            settings(annotations, policy, Lineage::Predecessor, management)
+        }
+        // Whoever misspells the name of the policy's annotation is to hear of it.
+        (None, false) => match known(annotations) {
+            Ok(()) => return Stewardship::NotOurs,
+            Err(misread) => Err(misread),
+        },
     };
-    match settings(annotations, policy, lineage, management) {
+    match read {
         Ok(settings) => Stewardship::Ours(settings),
         Err(Misread { annotation, mend }) => Stewardship::Unreadable {
             value: annotations.get(&annotation).cloned().unwrap_or_default(),
@@ -201,19 +208,10 @@ fn settings(
 
 /// A misspelt annotation must not be ignored: `tidegate.dev/pause: "true"` would otherwise drain a set that was to rest.
 fn known(annotations: &BTreeMap<String, String>) -> Result<(), Misread> {
-    const KNOWN: [&str; 9] = [
-        POLICY,
-        CONFIG,
-        GRANT,
-        SCALE_TO_ZERO,
-        ON_SET_DELETED,
-        MAX_PARALLEL,
-        DELAY,
-        PAUSED,
-        TOUCHED,
-    ];
-    let unknown =
-        annotations.keys().find(|key| key.starts_with(PREFIX) && !KNOWN.contains(&key.as_str()));
+    const KNOWN: [&str; 8] =
+        [POLICY, CONFIG, GRANT, SCALE_TO_ZERO, ON_SET_DELETED, MAX_PARALLEL, DELAY, PAUSED];
+    let is_known = |key: &str| KNOWN.contains(&key) || key == TOUCHED;
+    let unknown = annotations.keys().find(|key| key.starts_with(PREFIX) && !is_known(key));
     match unknown {
         None => Ok(()),
         Some(key) => Err(Misread {
@@ -259,6 +257,19 @@ mod tests {
     fn a_set_without_a_policy_is_not_ours() {
         assert_eq!(read(&[]), Stewardship::NotOurs);
         assert_eq!(read(&[("tidegate.dev/paused", "maybe")]), Stewardship::NotOurs);
+    }
+
+    #[test]
+    fn a_misspelt_policy_is_told() {
+        for misspelt in ["tidegate.dev/polcy", "tidegate.dev/Policy"] {
+            let Stewardship::Unreadable { annotation, mend, .. } =
+                read(&[(misspelt, "library:exec")])
+            else {
+                panic!("{misspelt} is passed over in silence");
+            };
+            assert_eq!(annotation, misspelt);
+            assert!(mend.contains("tidegate.dev/policy,") && !mend.contains(TOUCHED), "{mend}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::ByteString;
 
 use super::args::PackArgs;
+use super::build::ensure_fresh;
 use super::load::{load, read};
 use super::{Outcome, say};
 use crate::policy::unpack::unpack;
@@ -28,6 +29,7 @@ const APPLY_MAX_BYTES: usize = 190_000;
 /// Prints the manifest of a component that the host would take, and says what to do with it.
 pub(super) async fn pack(args: &PackArgs) -> anyhow::Result<Outcome> {
     let module = load(&args.file).await?;
+    ensure_fresh(&args.file)?;
     let component =
         unpack(read(&args.file)?).with_context(|| format!("{}", args.file.display()))?;
     let packed = tidegate_pack::gzip(&component)?;

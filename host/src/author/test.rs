@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use super::args::TestArgs;
-use super::build::component_of;
+use super::build::{component_of, ensure_fresh};
 use super::case::{Case, FOLDER, readable, state_of};
 use super::difference::differences;
 use super::load::load;
@@ -91,5 +91,6 @@ fn component(folder: &Path, named: Option<&Path>) -> anyhow::Result<PathBuf> {
     if !file.is_file() {
         bail!("{}: it is not there; run `tidegate policy build` first", file.display());
     }
+    ensure_fresh(&file)?;
     Ok(file)
 }
