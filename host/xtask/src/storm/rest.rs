@@ -222,6 +222,9 @@ fn reasons(objects: &Objects, set: &Value, ordinal: u64) -> Vec<&'static str> {
             reasons.push("ClaimMissing");
             continue;
         };
+        if is_terminating(claim) {
+            reasons.push("ClaimTerminating");
+        }
         match label(claim, ENROLLED) {
             None => reasons.push("NotEnrolled"),
             Some(by) if by != uid(set) => reasons.push("EnrolledElsewhere"),
