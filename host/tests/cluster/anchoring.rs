@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     test("anchoring::a_scale_down_drains_whatever_the_set_retains", every_retention),
     test("anchoring::a_claim_that_goes_with_its_member_waits_for_its_drain", when_scaled),
     test("anchoring::a_live_claim_that_is_not_anchored_is_told_at_once", exposed),
+    test("anchoring::what_is_to_stay_is_anchored_though_no_member_runs", without_members),
     test("anchoring::a_drain_goes_on_while_the_retention_changes", changed),
     test("anchoring::a_member_scaled_away_as_its_set_ceases_to_retain_is_drained", at_a_stroke),
 ];
@@ -115,6 +116,29 @@ fn exposed(site: &Site<'_>) -> Result<()> {
     site.scale("web", 1)?;
     site.gone("data-web-1", "web-1")?;
     site.told("web", "Drained", &["web-1"])?;
+    Ok(())
+}
+
+/// The set is scaled to zero before anybody says what becomes of its claims when it is deleted; Kubernetes has made it their owner.
+fn without_members(site: &Site<'_>) -> Result<()> {
+    let store = Store::exec(&json!({ "script": "true" }));
+    site.start(&store.retaining("Retain", "Delete"))?;
+    let claims = ["data-web-0", "data-web-1"];
+    let before = [site.claim_uid(claims[0])?, site.claim_uid(claims[1])?];
+    site.scale("web", 0)?;
+    site.told("web", "ScaledToZero", &["web-1"])?;
+    site.annotate("web", "tidegate.dev/on-set-deleted", Some("keep"))?;
+    for claim in claims {
+        eventually("the claim is anchored", SOON, || {
+            let owners = site.owners(claim)?;
+            Ok(found_if(owners.contains(&"Namespace".to_owned()), || format!("{owners:?}")))
+        })?;
+    }
+    site.delete_set("web", "Background")?;
+    for (claim, before) in claims.into_iter().zip(before) {
+        site.owned_by(claim, &["Namespace"])?;
+        same_claim(site, claim, &before)?;
+    }
     Ok(())
 }
 

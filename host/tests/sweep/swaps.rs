@@ -63,7 +63,9 @@ fn swapped(drains: u32, swaps: u32) -> Result<()> {
             host.takes(versions.latest())?;
         }
         api.merge(&format!("{SETS}/web"), &json!({ "spec": { "replicas": drains - drain } }))?;
-        marks(&api, drains - drain)?;
+        let (pod, _) = marks(&api, drains - drain)?;
+        // Until the host has seen its own pod nothing tells it that the policy is still wanted.
+        host.judges(&pod)?;
     }
     let rendered: BTreeMap<String, Digest> =
         (1..=drains).map(|ordinal| marks(&api, ordinal)).collect::<Result<_>>()?;
@@ -217,6 +219,14 @@ impl Host {
         eventually(&format!("sha256:{digest} is taken into use"), STEP, || {
             self.expect_running()?;
             Ok(found_if(lock(&self.heard).taken.contains(&digest), || "it is not".to_owned()))
+        })
+    }
+
+    /// Waits until the host has asked a policy about this drain pod.
+    fn judges(&self, pod: &str) -> Result<()> {
+        eventually(&format!("{pod} is judged"), STEP, || {
+            self.expect_running()?;
+            Ok(found_if(lock(&self.heard).judged.contains_key(pod), || "it is not".to_owned()))
         })
     }
 

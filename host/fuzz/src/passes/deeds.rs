@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tidegate::marks::{self, Marks};
 use tidegate_core::{
-    Action, Answer, Ordinal, Outcome, Plan, Seen, View, action::Target, proof::Condemned,
+    Action, Answer, Ordinal, Outcome, Plan, Seat, Seen, View, action::Target, proof::Condemned,
     seen::Life,
 };
 
@@ -119,6 +119,13 @@ impl Facts<'_> {
     fn enrols(&self, ordinal: Ordinal, target: &Target, anchor: Option<&str>) {
         let claim = self.claim(target);
         assert!(!is_deleted(claim), "a claim that goes is not enrolled");
+        assert!(anchor.is_none() || anchor == self.seen.set.namespace_uid.as_deref());
+        let label = claim.pointer("/metadata/labels/tidegate.dev~1set-uid");
+        if anchor.is_some() && label.and_then(Value::as_str) == Some(&*self.seen.set.uid) {
+            // What was enrolled before is anchored whoever holds the name, but not under the seal of its own drain pod.
+            let drain = self.seen.seats.get(&ordinal).and_then(Seat::drain);
+            return assert!(drain.is_none_or(|drain| !drain.sealed));
+        }
         let member = self.holder(ordinal).expect("only what a member holds is enrolled");
         assert_eq!(controller(member), Some(self.seen.set.uid.as_str()), "a member of this set");
         let volumes = member.pointer("/spec/volumes").and_then(Value::as_array);
@@ -128,7 +135,6 @@ impl Facts<'_> {
             name == Some(target.name.as_str()) || ephemeral
         });
         assert!(mounts, "its member mounts it");
-        assert!(anchor.is_none() || anchor == self.seen.set.namespace_uid.as_deref());
     }
 
     fn seals(&self, pod: &Value, says_complete: bool) {
