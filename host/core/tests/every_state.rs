@@ -18,7 +18,7 @@ use tidegate_core::{
 const TWO: Ordinal = Ordinal(2);
 
 /// How many states the spaces below make: a space that shrinks by mistake must not go unnoticed.
-const STATES: u64 = 4_244_968;
+const STATES: u64 = 4_369_820;
 
 #[test]
 fn what_must_always_hold_holds_in_every_state() {
@@ -181,7 +181,7 @@ fn says_why(seen: &Seen, plan: &Plan) -> bool {
 
 /// Wanted, above the live range, below it, and above it on a set that goes; ours, paused, not ours and unreadable; with nothing noted, what
 /// cannot be read, a back-off that has passed, and a hold. Wanted by a set whose claims must be anchored, with its namespace read and not;
-/// of a set that asks to be drained when it is deleted, held and not.
+/// of a set that asks to be drained when it is deleted, held and not, with nothing noted and with a hold.
 fn sets() -> Vec<(Seen, Noted)> {
     let paused = Settings { activity: Activity::Paused, ..world::settings() };
     let unreadable = Stewardship::Unreadable {
@@ -212,9 +212,12 @@ fn sets() -> Vec<(Seen, Noted)> {
         (departs.set.life, departs.set.held) = (Life::Terminating, held);
         departs.set.namespace_uid = Some("ns-1".to_owned());
         let on_set_deleted = OnSetDeleted::Drain;
-        departs.set.stewardship =
-            Stewardship::Ours(Settings { on_set_deleted, ..world::settings() });
-        sets.push((departs, Noted::Nothing));
+        let settings = Settings { on_set_deleted, ..world::settings() };
+        let hold = Hold { why: "wanted".to_owned(), settings: settings.fingerprint() };
+        departs.set.stewardship = Stewardship::Ours(settings);
+        let record = Record { hold: Some(hold), ..Record::of(&departs.set) };
+        sets.push((departs.clone(), Noted::Nothing));
+        sets.push((departs, Noted::Record(record)));
     }
     for namespace_uid in [None, Some("ns-1".to_owned())] {
         let mut anchors = world::seen();
