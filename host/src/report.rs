@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::{clock, cluster::Effect, error::Error, memory::Memory};
 
 /// How many events may wait to be sent. What comes faster than the API server takes it is dropped with a line in the log: events inform,
-/// and memory is bounded.
+/// and memory is bounded. Why nothing is done is told again when there is room.
 const QUEUE_MAX: usize = 4_096;
 /// The pause between two events of this host, in milliseconds: at most 50 a second. Five drains a second, as many as the garbage collector of a
 /// cluster bears, have three events each.

@@ -3,7 +3,7 @@
 
 use crate::{
     Claim, Ordinal, Seat, Seen, Set,
-    seen::{Binding, Enrolment, Holder, Stewardship},
+    seen::{Enrolment, Holder, Stewardship},
 };
 
 /// The ordinal whose turn it is; none where nothing is left to drain.
@@ -17,11 +17,8 @@ pub fn turn(seen: &Seen) -> Option<Ordinal> {
 /// Whether a claim of the set is not anchored yet that should be: the garbage collector could take it as soon as the set is let go.
 #[must_use]
 pub fn leaves_loose(seen: &Seen) -> bool {
-    let is_loose = |claim: &Claim| {
-        let ours = claim.enrolment == Enrolment::Here && claim.binding == Binding::Bound;
-        ours && !claim.is_terminating() && seen.set.lacks_anchor(claim)
-    };
-    seen.seats.values().flat_map(|seat| seat.claims.values()).any(is_loose)
+    let mut claims = seen.seats.values().flat_map(|seat| seat.claims.values());
+    claims.any(|claim| seen.set.leaves_loose(claim))
 }
 
 /// Whether something of the ordinal is left to drain: a drain pod of ours, or a claim of the set that the policy does not keep, or that is enrolled as

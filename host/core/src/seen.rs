@@ -328,6 +328,15 @@ impl Set {
         self.anchors() && claim.anchorage == Anchorage::Loose
     }
 
+    /// Whether the garbage collector could take this claim, which is the set's and is to stay, with its member or with the set.
+    #[must_use]
+    pub fn leaves_loose(&self, claim: &Claim) -> bool {
+        claim.enrolment == Enrolment::Here
+            && claim.binding == Binding::Bound
+            && !claim.is_terminating()
+            && self.lacks_anchor(claim)
+    }
+
     /// The name of the member of that ordinal.
     #[must_use]
     pub fn member(&self, ordinal: Ordinal) -> String {

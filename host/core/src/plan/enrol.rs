@@ -1,10 +1,7 @@
 //! What is written on the claims of an ordinal before anything else: that they are the set's, and that its namespace owns them too where Kubernetes
 //! would delete them with their member or their set.
 
-use crate::{
-    Action, Change, Claim, Reason, Stage, Step, View,
-    seen::{Binding, Enrolment, Stewardship},
-};
+use crate::{Action, Change, Claim, Reason, Stage, Step, View, seen::Stewardship};
 
 use super::{Outlook, Pass, step};
 
@@ -34,12 +31,7 @@ impl Pass<'_> {
         if !matches!(set.stewardship, Stewardship::Ours(_)) {
             return Vec::new();
         }
-        let is_loose = |claim: &&Claim| {
-            claim.enrolment == Enrolment::Here
-                && claim.binding == Binding::Bound
-                && !claim.is_terminating()
-                && set.lacks_anchor(claim)
-        };
+        let is_loose = |claim: &&Claim| set.leaves_loose(claim);
         let takes = set.wants(self.ordinal) || (set.departs() && set.drains(self.ordinal));
         let others = self.seat.mounted().filter(|claim| takes && claim.may_be_enrolled());
         self.seat.claims.values().filter(is_loose).chain(others).collect()

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::manifests::STRANGER;
 use super::past::{
-    Kind, Objects, annotation, controller, get, has_ended, has_finalizer, is_terminating, label,
-    list, mounts, name, of_kind, text, uid,
+    Kind, Objects, annotation, controller, get, has_ended, has_finalizer, is_disrupted,
+    is_terminating, label, list, mounts, name, of_kind, text, uid,
 };
 use super::schedule::{SET, TEMPLATES};
 
@@ -123,18 +123,10 @@ fn why_drain_stays(objects: &Objects, pod: &Value) -> Option<&'static str> {
     let failed = text(pod, "/status/phase") == "Failed";
     let is_of_nobody = get(objects, Kind::Set, SET).is_none_or(|set| uid(set) != of_set);
     // What was told to stop proves nothing, whatever it ends with, and for a set that is gone nobody judges.
-    if is_last_copy && (failed || has_ended(pod) && (is_of_nobody || was_disrupted(pod))) {
+    if is_last_copy && (failed || has_ended(pod) && (is_of_nobody || is_disrupted(pod))) {
         return says(&["PodHoldsData"]);
     }
     None
-}
-
-fn was_disrupted(pod: &Value) -> bool {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|one| one["type"] == "DisruptionTarget" && one["status"] == "True")
 }
 
 fn look_at_claim(
