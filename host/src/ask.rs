@@ -185,7 +185,10 @@ impl Asked<'_> {
             },
         };
         match maker.make(&pod.template) {
-            Ok(body) => Answer::Pod(Box::new(body)),
+            Ok(body) => {
+                self.host.modules.rendered(set, &set.member(self.ordinal), &found.module);
+                Answer::Pod(Box::new(body))
+            }
             Err(rejection) => Answer::Rejected { field: rejection.field, mend: rejection.mend },
         }
     }

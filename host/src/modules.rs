@@ -20,7 +20,7 @@ mod turns;
 mod watching;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -174,6 +174,18 @@ impl Modules {
             Standing::Troubled(trouble) => Err(unavailable(trouble)),
             Standing::Ready(_) | Standing::Refused(_) | Standing::Loading => Err(why),
         }
+    }
+
+    /// That a policy has rendered a pod of the set, which may be there before any watch shows it: the policy stays in memory for it.
+    pub fn rendered(&self, set: &Set, pod: &str, by: &Module) {
+        self.change(|book| {
+            (book.rendered(&set.uid, &key(set), pod, by.digest()), Errands::default())
+        });
+    }
+
+    /// That the set was read from the API server together with its drain pods, by name.
+    pub fn was_read(&self, set: &Set, drains: &BTreeSet<&str>) {
+        self.change(|book| ((), book.was_read(&set.uid, drains)));
     }
 
     /// What stands against the policy that the set names, if anything does.
@@ -331,7 +343,7 @@ impl Modules {
         self.change(|book| ((), book.read_again(&map)));
     }
 
-    async fn wake(self, sets: std::collections::BTreeSet<Key>) {
+    async fn wake(self, sets: BTreeSet<Key>) {
         for set in sets {
             // Nobody listens any more only while the host shuts down.
             let _ = self.0.wake.send(set).await;

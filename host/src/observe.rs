@@ -17,7 +17,7 @@ use tidegate_core::{
 
 use crate::{
     error::Error,
-    marks::{self, Marks},
+    marks::{self, Containers, Marks},
     objects::{ClaimObject, ContainerSpec, ContainerStatus, PodObject, SetObject},
 };
 
@@ -314,7 +314,7 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
             "its marks name the claim template {unknown:?}, which the set has not"
         ));
     }
-    if let Some(why) = never_ends_by_itself(pod, &marks) {
+    if let Some(why) = proves_nothing(pod, &marks) {
         return Err(why);
     }
     let mounted: Vec<String> = pod.claim_names().collect();
@@ -352,11 +352,16 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
 }
 
 /// What admission has made of the pod so that its end would prove nothing: the host sends no such pod.
-fn never_ends_by_itself(pod: &PodObject, marks: &Marks) -> Option<String> {
+fn proves_nothing(pod: &PodObject, marks: &Marks) -> Option<String> {
     if pod.spec.restart_policy.as_deref() == Some("Always") {
         return Some(
             "admission has set its restartPolicy to Always, with which it never ends".to_owned(),
         );
+    }
+    if let Some(name) = missing(pod, marks) {
+        return Some(format!(
+            "admission has taken its container {name} out, or made it one of another kind, so that what it was to do stays undone"
+        ));
     }
     let rendered = containers_of(pod).filter(|(container, kind, _)| {
         *kind != Kind::NativeSidecar && is_rendered(marks, *kind, &container.name)
@@ -373,6 +378,18 @@ fn never_ends_by_itself(pod: &PodObject, marks: &Marks) -> Option<String> {
             container.name
         ))
     })
+}
+
+/// A container that the policy rendered and that the pod does not have as it was rendered.
+fn missing<'a>(pod: &PodObject, marks: &'a Marks) -> Option<&'a str> {
+    let Containers { main, init, sidecar } = &marks.containers;
+    let rendered = [(Kind::Main, main), (Kind::Init, init), (Kind::NativeSidecar, sidecar)];
+    let mut rendered =
+        rendered.into_iter().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)));
+    let is_there = |(kind, name): &(Kind, &String)| {
+        containers_of(pod).any(|(container, of, _)| of == *kind && container.name == **name)
+    };
+    rendered.find(|container| !is_there(container)).map(|(_, name)| name.as_str())
 }
 
 fn uses(pod: &PodObject, set: &Set, seats: &mut BTreeMap<Ordinal, Seat>) {

@@ -97,6 +97,8 @@ async fn pass(host: &Host, subject: Subject<'_>, order: Order) -> Result<Option<
     let Some(sight) = sight else {
         return Ok(None);
     };
+    let drains = sight.seen.seats.values().filter_map(Seat::drain);
+    host.modules.was_read(&sight.seen.set, &drains.map(|drain| drain.name.as_str()).collect());
     let answers = ask::ask(host, &sight, &questions(&sight.seen, now), now).await;
     let mut plan = plan(&sight.seen, &answers, now);
     check(&sight.seen, &answers, &plan)?;

@@ -144,14 +144,16 @@ async fn an_endless_loop_runs_out_of_fuel() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_costs_time_and_no_fuel_runs_into_the_deadline() {
-    // A message of 3 MiB costs the fuel of one call, and the host copies all of it.
+    // A message of 3 MiB costs the fuel of one call, and the host copies all of it. Without a deadline it would end too, seconds later and otherwise.
     let body = "
         (drop (memory.grow (i32.const 60)))
         (loop
           (call $log (i32.const 0) (i32.const 65536) (i32.const 3145728))
-          (br 0))
+          (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+          (br_if 0 (global.get $left)))
         unreachable";
-    assert_eq!(render_fault(body, "").await, Fault::Timeout);
+    let left = "(global $left (mut i32) (i32.const 30000))";
+    assert_eq!(render_fault(body, left).await, Fault::Timeout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

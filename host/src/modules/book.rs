@@ -72,6 +72,7 @@ impl Book {
         let mut errands = Errands::default();
         let naming = self.sets.entry(uid.to_owned()).or_insert_with(|| Naming::of(set));
         naming.shown = shown;
+        naming.rendered.retain(|pod, _| !drains.contains_key(pod));
         if naming.named != named || naming.drains != drains {
             let before = naming.places();
             let fits = |used: &Use| named.as_ref().is_some_and(|named| used.named == *named);
@@ -82,6 +83,24 @@ impl Book {
         }
         self.load_what_is_named(uid, &mut errands);
         self.check_if_due(uid, &mut errands);
+        errands
+    }
+
+    /// Writes down that a pod was rendered. Its policy stays in memory until [`Book::was_read`] says that there is no such pod, whatever the set names by then.
+    pub(super) fn rendered(&mut self, uid: &str, set: &Key, pod: &str, by: Digest) {
+        let naming = self.sets.entry(uid.to_owned()).or_insert_with(|| Naming::of(set));
+        naming.rendered.insert(pod.to_owned(), by);
+    }
+
+    /// That the set and its drain pods were read from the API server, which has no others than these.
+    pub(super) fn was_read(&mut self, uid: &str, drains: &BTreeSet<&str>) -> Errands {
+        let mut errands = Errands::default();
+        if let Some(naming) = self.sets.get_mut(uid) {
+            let is_not_there = |pod: &String, _: &mut Digest| !drains.contains(pod.as_str());
+            let not_there = naming.rendered.extract_if(.., is_not_there);
+            errands.release.extend(not_there.map(|(_, digest)| digest));
+            self.keep_named(&mut errands);
+        }
         errands
     }
 

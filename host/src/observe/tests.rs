@@ -110,7 +110,20 @@ fn a_claim_made_anew_is_not_the_one_that_was_drained() {
 
 #[test]
 fn what_admission_made_of_a_drain_pod_lets_its_end_prove_nothing() {
-    let changes: [(Change, &str); 4] = [
+    let changes: [(Change, &str); 6] = [
+        (
+            |it| it.pod["spec"]["containers"][0]["name"] = json!("other"),
+            "taken its container drain out",
+        ),
+        (
+            |it| {
+                let container = it.pod["spec"]["containers"][0].take();
+                it.pod["spec"]["initContainers"] = json!([container]);
+                it.pod["spec"]["initContainers"][0]["restartPolicy"] = json!("Always");
+                it.pod["spec"]["containers"][0] = json!({ "name": "mesh" });
+            },
+            "made it one of another kind",
+        ),
         (|it| it.pod["spec"]["restartPolicy"] = json!("Always"), "never ends"),
         (|it| it.pod["spec"]["containers"][0]["livenessProbe"] = json!({}), "a livenessProbe"),
         (|it| it.pod["spec"]["containers"][0]["startupProbe"] = json!({}), "a startupProbe"),

@@ -11,7 +11,7 @@ use crate::dependencies::lend;
 use crate::progress::during;
 
 /// The commit that it is built of.
-pub const COMMIT: &str = "b8150aadfc88b4517bcca55d5f84fe45dc3dec8c";
+pub const COMMIT: &str = "aba86d0e82e7240ab333f479a5e3255792ab4db0";
 
 /// Builds it, unless that was done before; answers its program. It takes the dependencies that the workspace has built, so that they are built
 /// once.

@@ -17,6 +17,8 @@ pub(super) struct Naming {
     pub(super) named: Option<Named>,
     /// By the drain pods' names, where their policies came from.
     pub(super) drains: BTreeMap<String, Arc<Place>>,
+    /// By the names of pods that were rendered a moment ago, by what: their drain pods may be there before any watch shows them.
+    pub(super) rendered: BTreeMap<String, Digest>,
     pub(super) in_use: Option<Use>,
     pub(super) check: Checking,
     /// The number of the check that runs, or ran last.
@@ -73,11 +75,11 @@ pub(in crate::modules) enum Against {
 
 impl Naming {
     pub(super) fn of(set: &Key) -> Self {
-        let drains = BTreeMap::new();
         Self {
             set: set.clone(),
             named: None,
-            drains,
+            drains: BTreeMap::new(),
+            rendered: BTreeMap::new(),
             in_use: None,
             check: Checking::Idle,
             checked_by: 0,
@@ -118,6 +120,7 @@ impl Naming {
         self.in_use.as_ref().is_some_and(|used| used.held.digest == *digest)
             || self.named.as_ref().is_some_and(|named| is_it(&named.place))
             || self.drains.values().any(is_it)
+            || self.rendered.values().any(|rendered| rendered == digest)
     }
 
     pub(super) fn trouble(&self, places: &BTreeMap<Arc<Place>, Entry>) -> Option<Against> {

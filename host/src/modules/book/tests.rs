@@ -114,6 +114,25 @@ fn what_is_named_is_loaded_once_however_many_name_it() {
     assert_eq!(desk.in_use(&place, 1), Some(digest("a")));
 }
 
+/// A drain pod may be there, and its policy replaced, before the watch shows it.
+#[test]
+fn what_rendered_a_pod_is_held_until_a_reading_has_no_such_pod() {
+    let (mut desk, place) = (Desk::default(), unpinned("mine"));
+    desk.names(&place, 1);
+    desk.loads(&place, "a", "1");
+    desk.book.rendered(UID, &set(UID), "web-1", digest("a"));
+    assert!(desk.loads(&place, "b", "2").release.is_empty(), "before the pod is shown");
+    assert!(desk.book.was_read(UID, &BTreeSet::from(["web-1"])).release.is_empty());
+    assert!(desk.names(&place, 1).release.is_empty(), "the watch is late");
+    let drains = [("web-1", &pinned("mine", "a"))];
+    assert!(desk.attends(UID, Some((&place, 1)), &drains).release.is_empty());
+    assert!(desk.book.was_read(UID, &BTreeSet::new()).release.is_empty(), "the watch shows it");
+    assert_eq!(desk.names(&place, 1).release, [digest("a")], "it is gone");
+
+    desk.book.rendered(UID, &set(UID), "web-0", digest("c"));
+    assert_eq!(desk.book.was_read(UID, &BTreeSet::new()).release, [digest("c")], "never created");
+}
+
 #[test]
 fn a_pinned_policy_that_was_had_is_not_watched_and_one_that_is_missing_is() {
     let (mut desk, place) = (Desk::default(), pinned("mine", "a"));
