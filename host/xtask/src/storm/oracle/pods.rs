@@ -40,16 +40,35 @@ pub(super) fn judge(past: &Past) -> Vec<String> {
     complaints
 }
 
-/// The request that made this drain pod: the last of its name before it. One whose host was killed before the answer counts as failed.
+/// The request that made this drain pod: the last of its name before it. A pod knows only the second in which it was made, so the one that made the next
+/// drain pod of that name is left out. A request whose host was killed before the answer counts as failed.
 fn post<'a>(past: &'a Past, pod: &Value) -> Option<&'a Request> {
+    let pods = past.entries.iter().filter(|entry| entry.kind == Kind::Pod);
+    let pods = pods.filter_map(|entry| entry.object.as_deref());
+    let mut later: Vec<&Value> = Vec::new();
+    for other in pods.skip_while(|other| uid(other) != uid(pod)) {
+        let is_news = later.iter().all(|one| uid(one) != uid(other));
+        if is_news && name(other) == name(pod) && marks(other).is_some() {
+            later.push(other);
+        }
+    }
+    let mut posted = None;
+    for made in later.into_iter().rev() {
+        posted = last_post(past, made, posted);
+    }
+    posted
+}
+
+/// The last request that may have made this pod, before the other.
+fn last_post<'a>(past: &'a Past, pod: &Value, other: Option<&Request>) -> Option<&'a Request> {
     let made: Timestamp = text(pod, "/metadata/creationTimestamp").parse().ok()?;
     let posts = past.asked.iter().filter(|asked| {
         asked.verb == "create"
             && asked.resource == "pods"
             && asked.name == name(pod)
             && (asked.code == 201 || asked.code >= 500)
-            // A pod knows the second in which it was made.
             && asked.received.as_second() <= made.as_second()
+            && other.is_none_or(|other| asked.received < other.received)
     });
     posts.max_by_key(|asked| asked.received)
 }

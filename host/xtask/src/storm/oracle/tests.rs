@@ -127,7 +127,15 @@ impl Story {
 
     fn put(&mut self, revision: u64, kind: Kind, object: Value) {
         let name = name(&object).to_owned();
-        let entry = Entry { revision, kind, name, object: Some(Arc::new(object)) };
+        self.write(Entry { revision, kind, name, object: Some(Arc::new(object)) });
+    }
+
+    fn gone(&mut self, revision: u64, kind: Kind, name: &str) {
+        self.write(Entry { revision, kind, name: name.to_owned(), object: None });
+    }
+
+    fn write(&mut self, entry: Entry) {
+        let Entry { revision, .. } = entry;
         self.0.entries.retain(|entry| entry.revision != revision);
         let place = self.0.entries.partition_point(|entry| entry.revision < revision);
         self.0.entries.insert(place, entry);
@@ -296,6 +304,27 @@ fn a_drain_pod_is_made_for_no_ordinal_that_the_host_must_have_read_as_wanted() {
     story.is_wrong("the set wanted the ordinal since revision 45");
     story.0.answered.insert(45, at(6));
     story.is_well();
+}
+
+/// Seed 2895: what was made a second time in the same second was decided on a later reading.
+#[test]
+fn a_drain_pod_is_not_held_against_what_was_read_for_the_next_one() {
+    let mut story = Story::well();
+    let within = |tenth: u8| format!("2026-01-02T03:04:06.{tenth}Z").parse().unwrap();
+    story.put(42, Kind::Set, set(2));
+    let mut before = drain();
+    before["metadata"]["uid"] = json!("drain-0");
+    story.put(44, Kind::Pod, before);
+    story.gone(46, Kind::Pod, "web-1");
+    story.put(48, Kind::Set, set(1));
+    story.0.answered.insert(42, at(6));
+    let again = Request { received: within(5), ..request("create", "pods", "web-1", 6) };
+    let read = Request { received: within(4), ..request("list", "statefulsets", "", 6) };
+    story.0.asked.extend([read, again]);
+    story.is_well();
+    // The reading of the first one knew.
+    story.0.answered.insert(42, at(4));
+    story.is_wrong("revision 44: drain pod web-1 was made: the set wanted the ordinal");
 }
 
 #[test]
