@@ -21,22 +21,20 @@ pub(super) async fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
     let mut failed = 0;
     for case in &cases {
         let answers = answers(&module, case).await?;
-        let complaint = if args.update {
-            let word = if case.keep(answers)? { "updated" } else { "ok" };
-            say(&format!("{word:<8}{}", case.name))?;
-            continue;
+        let (word, lines) = if args.update {
+            update(case, answers)?
         } else {
-            complaint(case, &answers)?
-        };
-        match complaint {
-            None => say(&format!("ok      {}", case.name))?,
-            Some(lines) => {
-                failed += 1;
-                say(&format!("FAILED  {}", case.name))?;
-                for line in lines {
-                    say(&format!("        {line}"))?;
+            match complaint(case, &answers)? {
+                None => ("ok", Vec::new()),
+                Some(lines) => {
+                    failed += 1;
+                    ("FAILED", lines)
                 }
             }
+        };
+        say(&format!("{word:<8}{}", case.name))?;
+        for line in lines {
+            say(&format!("        {line}"))?;
         }
     }
     say(&format!("{} cases, {failed} failed", cases.len()))?;
@@ -58,11 +56,18 @@ pub(super) async fn answers(module: &Module, case: &Case) -> anyhow::Result<Vec<
     Ok(answers)
 }
 
+/// Keeps the answers, and says what that changes, so that nobody keeps what was not looked at. What is kept and cannot be read is replaced too.
+fn update(case: &Case, answers: Vec<Value>) -> anyhow::Result<(&'static str, Vec<String>)> {
+    let changed = complaint(case, &answers).unwrap_or_else(|error| Some(vec![error.to_string()]));
+    let is_written = case.keep(answers)?;
+    Ok((if is_written { "updated" } else { "ok" }, changed.unwrap_or_default()))
+}
+
 fn complaint(case: &Case, answers: &[Value]) -> anyhow::Result<Option<Vec<String>>> {
     let Some(kept) = case.kept()? else {
-        let given = answers.iter().map(Value::to_string).collect::<Vec<_>>().join("\n        ");
-        let mend = "no answer is kept: look at this one, and keep it with `--update`".to_owned();
-        return Ok(Some(vec![mend, given]));
+        let given = answers.iter().map(Value::to_string);
+        let mend = "no answer is kept yet; `--update` keeps this one:".to_owned();
+        return Ok(Some([mend].into_iter().chain(given).collect()));
     };
     let mut lines = Vec::new();
     if kept.len() != answers.len() {

@@ -109,3 +109,31 @@ fn each_command_names_the_place_and_the_mend() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Whoever keeps new answers sees what they change, and is not held up by an old one that cannot be read.
+#[test]
+fn what_is_kept_anew_is_shown() {
+    let folder = tempdir().expect("a folder");
+    let folder = folder.path();
+    let cases = folder.join("cases");
+    fs::create_dir(&cases).expect("a folder");
+    let component = Guest::default().component();
+    fs::write(folder.join("good.wasm"), component).expect("it is written");
+    fs::write(folder.join("package.json"), "{\"name\": \"good\"}").expect("it is written");
+    for name in ["none", "other", "torn"] {
+        fs::write(cases.join(format!("{name}.json")), "{\"call\": \"render\"}").expect("a case");
+    }
+    fs::write(cases.join("other.answer.json"), "{\"keep\": \"so\"}").expect("an answer");
+    fs::write(cases.join("torn.answer.json"), "{\"keep\": }").expect("an answer");
+    let done = policy(folder, &["test", ".", "--policy", "good.wasm", "--update"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    for words in [
+        "updated none\n        no answer is kept yet",
+        "updated other\n        keep: kept \"so\", given \"nothing to move\"",
+        "updated torn\n        ./cases/torn.answer.json",
+    ] {
+        assert!(done.stdout.contains(words), "{words:?} is not in {}", done.stdout);
+    }
+    let again = policy(folder, &["test", ".", "--policy", "good.wasm", "--update"]);
+    assert_eq!(again.stdout, "ok      none\nok      other\nok      torn\n3 cases, 0 failed\n");
+}
