@@ -1,6 +1,8 @@
 //! Kubernetes objects → what the core decides on. Everything is parsed here; past this file nobody sees a Kubernetes type, and what
 //! could not be read is a value that says so.
 
+mod altered;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -15,9 +17,11 @@ use tidegate_core::{
     settings::{self, PodManagement, Settings},
 };
 
+use altered::{outlives, proves_nothing};
+
 use crate::{
     error::Error,
-    marks::{self, Containers, Marks},
+    marks::{self, Marks},
     objects::{ClaimObject, ContainerSpec, ContainerStatus, PodObject, SetObject},
 };
 
@@ -61,6 +65,11 @@ pub fn observe(objects: &Objects<'_>, view: View) -> Result<Seen, Error> {
         if let Some(ordinal) = name::parse_member(&pod.name_any(), &set.name) {
             let seat = seats.entry(ordinal).or_default();
             seat.holder = holder(pod, &set, ordinal, seat);
+            if let Holder::Drain(drain) = &seat.holder
+                && let Some(why) = outlives(pod, drain, seat, objects, view)
+            {
+                seat.holder = Holder::Foreign { why };
+            }
         }
     }
     for pod in &objects.pods {
@@ -351,47 +360,6 @@ fn drain(pod: &PodObject, set: &Set, ordinal: Ordinal, seat: &Seat) -> Result<Dr
     })
 }
 
-/// What admission has made of the pod so that its end would prove nothing: the host sends no such pod.
-fn proves_nothing(pod: &PodObject, marks: &Marks) -> Option<String> {
-    if pod.spec.restart_policy.as_deref() == Some("Always") {
-        return Some(
-            "admission has set its restartPolicy to Always, with which it never ends".to_owned(),
-        );
-    }
-    if let Some(name) = missing(pod, marks) {
-        return Some(format!(
-            "admission has taken its container {name} out, or made it one of another kind, so that what it was to do stays undone"
-        ));
-    }
-    let rendered = containers_of(pod).filter(|(container, kind, _)| {
-        *kind != Kind::NativeSidecar && is_rendered(marks, *kind, &container.name)
-    });
-    rendered.into_iter().find_map(|(container, _, _)| {
-        let deadly = [
-            ("livenessProbe", &container.liveness_probe),
-            ("startupProbe", &container.startup_probe),
-            ("lifecycle", &container.lifecycle),
-        ];
-        let (field, _) = deadly.into_iter().find(|(_, value)| value.is_some())?;
-        Some(format!(
-            "admission has given its container {} a {field}, and what that stops looks like a success",
-            container.name
-        ))
-    })
-}
-
-/// A container that the policy rendered and that the pod does not have as it was rendered.
-fn missing<'a>(pod: &PodObject, marks: &'a Marks) -> Option<&'a str> {
-    let Containers { main, init, sidecar } = &marks.containers;
-    let rendered = [(Kind::Main, main), (Kind::Init, init), (Kind::NativeSidecar, sidecar)];
-    let mut rendered =
-        rendered.into_iter().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)));
-    let is_there = |(kind, name): &(Kind, &String)| {
-        containers_of(pod).any(|(container, of, _)| of == *kind && container.name == **name)
-    };
-    rendered.find(|container| !is_there(container)).map(|(_, name)| name.as_str())
-}
-
 fn uses(pod: &PodObject, set: &Set, seats: &mut BTreeMap<Ordinal, Seat>) {
     // An ended pod writes no more; whether it still holds the claim is for the API server to say.
     if matches!(phase(pod.status.phase.as_deref()), Phase::Succeeded | Phase::Failed) {
@@ -465,12 +433,14 @@ fn has_finalizer(pod: &PodObject) -> bool {
 }
 
 /// Whether the set that owns the claim goes, or the member that owns it is gone: the garbage collector has not come yet, but will. A set that is
-/// held until it is drained goes nowhere yet.
+/// held until it is drained goes nowhere yet, and one that is deleted as an orphan leaves its claims. Of an owner of another kind nothing is known: where the set
+/// goes, what owns both may have been deleted.
 fn is_left_by_its_owner(meta: &ObjectMeta, set: &Set, pods: &[&PodObject]) -> bool {
+    let goes = set.life != Life::Lives && !set.departs();
     owners(meta).any(|owner| match owner.kind.as_str() {
-        "StatefulSet" => owner.uid == set.uid && set.life != Life::Lives && !set.departs(),
+        "StatefulSet" => owner.uid == set.uid && goes && set.cascade != Cascade::Orphan,
         "Pod" => !pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(owner.uid.as_str())),
-        _ => false,
+        _ => goes && set.cascade != Cascade::Orphan,
     })
 }
 

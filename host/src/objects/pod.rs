@@ -201,6 +201,13 @@ impl PodObject {
         })
     }
 
+    /// The names of those among them that do not go with it.
+    pub fn lasting_claim_names(&self) -> impl Iterator<Item = &str> {
+        let sources =
+            self.spec.volumes.iter().filter_map(|volume| volume.persistent_volume_claim.as_ref());
+        sources.map(|source| source.claim_name.as_str())
+    }
+
     /// The condition of that type, where it is true.
     #[must_use]
     pub fn true_condition(&self, kind: &str) -> Option<&Condition> {

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use tidegate_core::{Ordinal, Seat, Seen, View};
 
 use super::{Objects, observe};
-use crate::marks::{self, Containers, Marks};
+use crate::{
+    marks::{self, Containers, Marks},
+    objects::ClaimObject,
+};
 
 /// The ordinal that has been drained.
 pub(crate) const DRAINED: Ordinal = Ordinal(1);
@@ -17,6 +20,8 @@ pub(crate) struct Sample {
     pub(crate) set: Value,
     /// The claim of the drained ordinal.
     pub(crate) claim: Value,
+    /// Claims beside it.
+    pub(crate) others: Vec<Value>,
     /// Its drain pod, sealed.
     pub(crate) pod: Value,
 }
@@ -49,6 +54,7 @@ impl Sample {
                 },
             }),
             claim: json!({ "metadata": claim, "status": { "phase": "Bound" } }),
+            others: Vec::new(),
             pod: json!({
                 "metadata": pod,
                 "spec": {
@@ -75,8 +81,10 @@ impl Sample {
         let set = serde_json::from_value(self.set.clone()).unwrap();
         let claim = serde_json::from_value(self.claim.clone()).unwrap();
         let pod = serde_json::from_value(self.pod.clone()).unwrap();
-        let objects =
-            Objects { set: &set, claims: vec![&claim], pods: vec![&pod], other_set: &|_| None };
+        let others: Vec<ClaimObject> =
+            self.others.iter().map(|it| serde_json::from_value(it.clone()).unwrap()).collect();
+        let claims = [&claim].into_iter().chain(&others).collect();
+        let objects = Objects { set: &set, claims, pods: vec![&pod], other_set: &|_| None };
         observe(&objects, View::LiveInOrder).unwrap()
     }
 

@@ -141,6 +141,31 @@ fn what_admission_made_of_a_drain_pod_lets_its_end_prove_nothing() {
     assert_eq!(foreign(injected), None);
 }
 
+/// Such a pod may be all that holds what was put there, by this drain and by others before it.
+#[test]
+fn a_drain_pod_whose_other_claim_goes_is_left_alone() {
+    let mut sample = Sample::sealed();
+    let archive = json!({ "name": "x", "persistentVolumeClaim": { "claimName": "archive" } });
+    let own = json!({ "name": "y", "ephemeral": {} });
+    sample.pod["spec"]["volumes"].as_array_mut().unwrap().extend([archive, own]);
+    drain_of(&sample);
+    sample.pod["spec"]["nodeName"] = json!("node-1");
+    let why = |sample: &Sample| match sample.seat().holder {
+        Holder::Foreign { why } => why,
+        other @ (Holder::Nobody | Holder::Member(_) | Holder::Drain(_)) => panic!("{other:?}"),
+    };
+    assert!(why(&sample).contains("it mounts claim archive, which is deleted or gone"));
+    let mut archive = json!({ "metadata": { "name": "archive", "uid": "a" } });
+    sample.others = vec![archive.clone()];
+    drain_of(&sample);
+    archive["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    sample.others = vec![archive];
+    assert!(why(&sample).contains("it mounts claim archive, which is deleted or gone"));
+    // What was proven before is carried out.
+    sample.claim["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    drain_of(&sample);
+}
+
 #[test]
 fn a_finalizer_without_the_hosts_note_is_no_seal() {
     let mut sample = Sample::sealed();
@@ -216,9 +241,16 @@ fn a_claim_that_its_owner_leaves_is_about_to_go() {
     assert_eq!(deletion(&owned("Pod", "gone")), Deletion::Impending);
     assert_eq!(deletion(&owned("Pod", "pod-uid")), Deletion::None);
     assert_eq!(deletion(&owned("StatefulSet", "another")), Deletion::None);
-    let mut lives = owned("StatefulSet", "set-uid");
-    lives.set["metadata"]["deletionTimestamp"] = Value::Null;
-    assert_eq!(deletion(&lives), Deletion::None);
+    // What owned the set may own the claim too, and be gone.
+    assert_eq!(deletion(&owned("Store", "custom")), Deletion::Impending);
+    for kind in ["StatefulSet", "Store"] {
+        let mut orphan = owned(kind, "set-uid");
+        orphan.set["metadata"]["finalizers"] = json!(["orphan"]);
+        assert_eq!(deletion(&orphan), Deletion::None, "{kind}: its claims are left as they are");
+        let mut lives = owned(kind, "set-uid");
+        lives.set["metadata"]["deletionTimestamp"] = Value::Null;
+        assert_eq!(deletion(&lives), Deletion::None, "{kind}");
+    }
     let mut anchored = owned("StatefulSet", "set-uid");
     let namespace =
         json!({ "apiVersion": "v1", "kind": "Namespace", "name": "ns", "uid": "ns-uid" });
