@@ -152,12 +152,7 @@ impl Asked<'_> {
             .map(|(name, claim)| (name.clone(), claim.uid.clone()))
             .collect();
         let owner = set.templates.first().cloned().unwrap_or_default();
-        let allowed = match self.allowed(settings) {
-            Ok(allowed) => allowed,
-            Err(mend) => {
-                return Answer::Rejected { field: format!("annotation {}", settings::GRANT), mend };
-            }
-        };
+        let allowed = self.allowed(settings);
         let maker = Maker {
             namespace: &set.namespace,
             name: &set.member(self.ordinal),
@@ -193,8 +188,9 @@ impl Asked<'_> {
         }
     }
 
-    /// What the set's own template asks for, what a template that stands on the set itself asks for, and what was granted.
-    fn allowed(&self, settings: &Settings) -> Result<BTreeSet<Ask>, String> {
+    /// What the set's own template asks for, what a template that stands on the set itself asks for, and what was granted: nothing where that cannot be
+    /// understood, with which the set is not ours.
+    fn allowed(&self, settings: &Settings) -> BTreeSet<Ask> {
         let set = &self.sight.set_json;
         let annotations = set.pointer("/metadata/annotations");
         let on_the_set = settings::PREDECESSOR
@@ -202,11 +198,12 @@ impl Asked<'_> {
             .filter_map(|key| annotations?.get(key)?.as_str())
             .filter_map(|text| serde_json::from_str::<Value>(text).ok());
         let own = set.pointer("/spec/template").cloned();
-        let mut allowed: BTreeSet<Ask> = parse_grants(&settings.grant)?.into_iter().collect();
+        let granted = parse_grants(&settings.grant).unwrap_or_default();
+        let mut allowed: BTreeSet<Ask> = granted.into_iter().collect();
         for template in own.into_iter().chain(on_the_set) {
             allowed.extend(asks_of_template(&template));
         }
-        Ok(allowed)
+        allowed
     }
 
     async fn judge(&self) -> Answer {

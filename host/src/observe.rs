@@ -20,6 +20,7 @@ use tidegate_core::{
 use altered::{outlives, proves_nothing};
 
 use crate::{
+    drain_pod::parse_grants,
     error::Error,
     marks::{self, Marks},
     objects::{ClaimObject, ContainerSpec, ContainerStatus, PodObject, SetObject},
@@ -214,9 +215,20 @@ fn cascade(meta: &ObjectMeta) -> Cascade {
 fn stewardship(set: &SetObject) -> Stewardship {
     let parallel = set.spec.pod_management_policy.as_deref() == Some("Parallel");
     let management = if parallel { PodManagement::Parallel } else { PodManagement::OrderedReady };
-    match &set.metadata.annotations {
+    let stewardship = match &set.metadata.annotations {
         Some(annotations) => settings::parse(annotations, management),
         None => Stewardship::NotOurs,
+    };
+    match stewardship {
+        Stewardship::Ours(settings) => match parse_grants(&settings.grant) {
+            Ok(_) => Stewardship::Ours(settings),
+            Err(mend) => Stewardship::Unreadable {
+                annotation: settings::GRANT.to_owned(),
+                value: settings.grant,
+                mend,
+            },
+        },
+        other @ (Stewardship::NotOurs | Stewardship::Unreadable { .. }) => other,
     }
 }
 

@@ -189,14 +189,19 @@ impl Ground {
 
 async fn play(stage: &mut Stage, script: &Script) -> Result<(String, Outcome), Error> {
     stage.settle().await?;
-    let beginning = stage.glance()?;
+    let mut known = stage.glance()?;
     for event in &script.events {
         let is_moot = script.origin == Origin::Default && !stage.can_be(event);
         if !is_moot {
             stage.happen(event).await?;
+            match (&mut known, stage.glance()?) {
+                (Some(known), Some(now)) => end::learn(known, now),
+                (known @ None, now) => *known = now,
+                (Some(_), None) => {}
+            }
         }
     }
-    ended(stage, beginning.as_ref())
+    ended(stage, known.as_ref())
 }
 
 async fn scale_down(
@@ -225,8 +230,8 @@ async fn scale_down(
     }
 }
 
-fn ended(stage: &Stage, beginning: Option<&Seen>) -> Result<(String, Outcome), Error> {
-    let outcome = end::summary(stage, beginning)?;
+fn ended(stage: &Stage, known: Option<&Seen>) -> Result<(String, Outcome), Error> {
+    let outcome = end::summary(stage, known)?;
     let text = stage.shared().lock().journal.take();
     Ok((text, outcome))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::args::BenchArgs;
-use super::case::{Case, FOLDER, readable, state_of};
+use super::case::{Case, FOLDER, is_fault, readable, state_of};
 use super::load::load;
 use super::{Outcome, say};
 use crate::policy::Module;
@@ -22,6 +22,8 @@ const SLACK_PERCENT: u64 = 10;
 /// What the calls of one case took.
 struct Measured {
     fuel: u64,
+    /// Whether each call had an answer, as far as it went.
+    answered: bool,
     p50: Duration,
     p99: Duration,
 }
@@ -39,6 +41,10 @@ pub(super) async fn bench(args: &BenchArgs) -> anyhow::Result<Outcome> {
         let it = measure(&module, case, args.calls).await?;
         let (p50, p99) = (it.p50.as_micros(), it.p99.as_micros());
         say(&format!("{:<32} {:>12} {p50:>10} {p99:>10}", case.name, it.fuel))?;
+        if !it.answered {
+            say("  a call has no answer but a fault: `tidegate policy run` says why")?;
+            outcome = Outcome::Bad;
+        }
         match kept.get(&case.name) {
             Some(kept) if !args.update && it.fuel > allowed(*kept) => {
                 say(&format!(
@@ -49,6 +55,12 @@ pub(super) async fn bench(args: &BenchArgs) -> anyhow::Result<Outcome> {
             Some(_) | None => {}
         }
         fuel.insert(case.name.clone(), it.fuel);
+    }
+    if let Some(gone) = kept.keys().find(|name| !args.update && !fuel.contains_key(*name)) {
+        say(&format!(
+            "{KEPT} keeps what {gone} took, and there is no such case: --update leaves it out"
+        ))?;
+        outcome = Outcome::Bad;
     }
     if args.update {
         let path = folder.join(KEPT);
@@ -79,6 +91,7 @@ fn kept(file: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
 async fn measure(module: &Module, case: &Case, calls: u32) -> anyhow::Result<Measured> {
     let mut times = Vec::new();
     let mut fuel = 0;
+    let mut answered = true;
     for _ in 0..calls {
         let mut state = String::new();
         let mut took = Duration::ZERO;
@@ -89,7 +102,9 @@ async fn measure(module: &Module, case: &Case, calls: u32) -> anyhow::Result<Mea
             let said = call.ask(module).await;
             took += began.elapsed();
             fuel += said.used.fuel;
-            if let Some(given) = state_of(&readable(&said)) {
+            let answer = readable(&said);
+            answered &= !is_fault(&answer);
+            if let Some(given) = state_of(&answer) {
                 given.clone_into(&mut state);
             }
         }
@@ -100,5 +115,5 @@ async fn measure(module: &Module, case: &Case, calls: u32) -> anyhow::Result<Mea
         let place = (times.len() * per_cent).div_ceil(100).saturating_sub(1);
         times.get(place).copied().unwrap_or_default()
     };
-    Ok(Measured { fuel, p50: at(50), p99: at(99) })
+    Ok(Measured { fuel, answered, p50: at(50), p99: at(99) })
 }

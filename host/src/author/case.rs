@@ -76,7 +76,8 @@ impl Case {
             file.file_name().is_some_and(|name| name.to_string_lossy().ends_with(ending))
         };
         let is_case = |file: &&PathBuf| {
-            let is_other = named(file, ANSWERS) || named(file, super::bench::KEPT);
+            let is_fuel = file.file_name().is_some_and(|name| name == super::bench::KEPT);
+            let is_other = named(file, ANSWERS) || is_fuel;
             !is_other && (named(file, ".json") || named(file, ".jsonl"))
         };
         let cases = files
@@ -127,23 +128,18 @@ impl Case {
         }))
     }
 
-    /// Keeps these answers, one for each call. Answers whether that changed anything.
+    /// Keeps these answers, one for each call.
     ///
     /// # Errors
     /// Where they cannot be written.
-    pub(super) fn keep(&self, answers: Vec<Value>) -> anyhow::Result<bool> {
+    pub(super) fn keep(&self, answers: Vec<Value>) -> anyhow::Result<()> {
         let answer = match <[Value; 1]>::try_from(answers) {
             Ok([answer]) => answer,
             Err(answers) => Value::Array(answers),
         };
         let text = format!("{answer:#}\n");
-        let before = fs::read_to_string(&self.answers).ok();
-        if before.as_deref() == Some(text.as_str()) {
-            return Ok(false);
-        }
         fs::write(&self.answers, text)
-            .with_context(|| format!("{}: it cannot be written", self.answers.display()))?;
-        Ok(true)
+            .with_context(|| format!("{}: it cannot be written", self.answers.display()))
     }
 }
 
@@ -161,11 +157,9 @@ impl Draft {
     ) -> anyhow::Result<Self> {
         let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
         let said: Value = serde_json::from_str(text).map_err(|error| {
-            let (own_line, column) = (error.line(), error.column());
-            let words = error.to_string();
-            let what = words.strip_suffix(&format!(" at line {own_line} column {column}"));
-            let line = line.unwrap_or(own_line);
-            anyhow!("{file}:{line}:{column}: it is no JSON: {}", what.unwrap_or(&words))
+            let (column, what) = at_column(&error);
+            let line = line.unwrap_or(error.line());
+            anyhow!("{file}:{line}:{column}: it is no JSON: {what}")
         })?;
         let Value::Object(said) = said else {
             bail!("{place}: a case is an object, as in {{\"call\": \"render\"}}");
@@ -266,6 +260,20 @@ pub(super) fn readable(said: &Said) -> Value {
         }
     }
     answer
+}
+
+/// Whether the policy gave no answer, but broke a limit or trapped.
+pub(super) fn is_fault(answer: &Value) -> bool {
+    answer.get("fault").is_some()
+}
+
+/// The column of what is no JSON, and what is wrong there without the place.
+pub(super) fn at_column(error: &serde_json::Error) -> (usize, String) {
+    let (line, column) = (error.line(), error.column());
+    let mut words = error.to_string();
+    let place = format!(" at line {line} column {column}");
+    words.truncate(words.strip_suffix(&place).map_or(words.len(), str::len));
+    (column, words)
 }
 
 /// The state that an answer gives, if it gives one.

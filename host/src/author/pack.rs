@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::ByteString;
@@ -43,14 +45,23 @@ pub(super) async fn pack(args: &PackArgs) -> anyhow::Result<Outcome> {
     let digest = module.digest().to_string();
     let name = format!("{}-{}", base_name(args)?, &digest[..DIGEST_DIGITS]);
     let reference = format!("{name}/{KEY}@sha256:{digest}");
-    PolicyRef::parse(&reference, Pinning::Required)
-        .context("--name: it makes no ConfigMap's name")?;
+    if PolicyRef::parse(&reference, Pinning::Required).is_err() {
+        bail!(
+            "{name:?} is no ConfigMap's name: give one of lower-case letters, digits and `-` with --name"
+        );
+    }
     if args.reference {
         return say(&reference).map(|()| Outcome::Good);
     }
     let manifest = manifest(&name, &packed)?;
     let file = match &args.output {
         Some(file) => {
+            if is_same(file, &args.file) {
+                bail!(
+                    "-o {}: it is the component itself, which would be lost: name another file, as in NAME.yaml",
+                    file.display()
+                );
+            }
             fs::write(file, &manifest)
                 .with_context(|| format!("{}: it cannot be written", file.display()))?;
             file.display().to_string()
@@ -68,6 +79,12 @@ pub(super) async fn pack(args: &PackArgs) -> anyhow::Result<Outcome> {
             "kubectl annotate statefulset -n NAMESPACE SET --overwrite tidegate.dev/policy={reference}"
         ),
     ])
+}
+
+/// Whether both paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+    identity(one).is_some_and(|it| Some(it) == identity(other))
 }
 
 /// On standard error where the manifest is on standard output, so that it can be piped into kubectl.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::args::RunArgs;
-use super::case::{Case, readable, state_of};
+use super::case::{Case, is_fault, readable, state_of};
 use super::load::load;
 use super::{Outcome, say};
 use crate::policy::Module;
@@ -19,7 +19,7 @@ pub(super) async fn run(args: &RunArgs) -> anyhow::Result<Outcome> {
         let call = draft.call(&mut state)?;
         say(&format!("{} {}", draft.place, call.function()))?;
         let answer = shown(&module, call).await?;
-        if answer.get("fault").is_some() {
+        if is_fault(&answer) {
             outcome = Outcome::Bad;
         }
         if let Some(given) = state_of(&answer) {

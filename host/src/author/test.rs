@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use super::args::TestArgs;
 use super::build::{component_of, ensure_fresh};
-use super::case::{Case, FOLDER, readable, state_of};
+use super::case::{Case, FOLDER, is_fault, readable, state_of};
 use super::difference::differences;
 use super::load::load;
 use super::{Outcome, say};
 use crate::policy::Module;
 
-/// Asks every case. Bad where an answer is another than the one that is kept, or none is kept.
+/// Asks every case. Bad where an answer is another than the one that is kept, or none is kept. An update says what it changes, so that nobody keeps what was
+/// not looked at, and keeps no fault.
 pub(super) async fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
     let file = component(&args.folder, args.policy.as_deref())?;
     let cases = Case::read_all(&args.folder.join(FOLDER))?;
@@ -21,17 +22,23 @@ pub(super) async fn test(args: &TestArgs) -> anyhow::Result<Outcome> {
     let mut failed = 0;
     for case in &cases {
         let answers = answers(&module, case).await?;
-        let (word, lines) = if args.update {
-            update(case, answers)?
-        } else {
-            match complaint(case, &answers)? {
-                None => ("ok", Vec::new()),
-                Some(lines) => {
-                    failed += 1;
-                    ("FAILED", lines)
-                }
-            }
+        let complaint = match complaint(case, &answers) {
+            // What is kept and cannot be read is replaced too.
+            Err(error) if args.update => Some(vec![error.to_string()]),
+            complaint => complaint?,
         };
+        let is_kept = args.update && !answers.iter().any(is_fault);
+        let (word, lines) = match complaint {
+            Some(lines) if is_kept => ("updated", lines),
+            Some(lines) => {
+                failed += 1;
+                ("FAILED", lines)
+            }
+            None => ("ok", Vec::new()),
+        };
+        if is_kept {
+            case.keep(answers)?;
+        }
         say(&format!("{word:<8}{}", case.name))?;
         for line in lines {
             say(&format!("        {line}"))?;
@@ -54,13 +61,6 @@ pub(super) async fn answers(module: &Module, case: &Case) -> anyhow::Result<Vec<
         answers.push(answer);
     }
     Ok(answers)
-}
-
-/// Keeps the answers, and says what that changes, so that nobody keeps what was not looked at. What is kept and cannot be read is replaced too.
-fn update(case: &Case, answers: Vec<Value>) -> anyhow::Result<(&'static str, Vec<String>)> {
-    let changed = complaint(case, &answers).unwrap_or_else(|error| Some(vec![error.to_string()]));
-    let is_written = case.keep(answers)?;
-    Ok((if is_written { "updated" } else { "ok" }, changed.unwrap_or_default()))
 }
 
 fn complaint(case: &Case, answers: &[Value]) -> anyhow::Result<Option<Vec<String>>> {

@@ -14,7 +14,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with_all = ["set", "script", "events"])]
     pub from_cluster: Option<String>,
     /// The number of replicas that it is scaled down to; one less than it has by default.
-    #[arg(long, requires = "from_cluster")]
+    #[arg(long, requires = "from_cluster", conflicts_with = "set")]
     pub replicas: Option<u32>,
     /// The namespace of the host, in which its library is.
     #[arg(long, env = "POD_NAMESPACE", default_value = "tidegate")]

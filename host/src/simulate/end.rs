@@ -42,11 +42,21 @@ pub fn title(set: &Value, placed: &Placed) -> String {
     title
 }
 
-/// Writes down where every ordinal of the beginning stands at the end.
+/// Takes in the ordinals and claims that were not there before.
+pub fn learn(known: &mut Seen, now: Seen) {
+    for (ordinal, seat) in now.seats {
+        let claims = &mut known.seats.entry(ordinal).or_default().claims;
+        for (template, claim) in seat.claims {
+            claims.entry(template).or_insert(claim);
+        }
+    }
+}
+
+/// Writes down where every ordinal stands at the end that there ever was.
 ///
 /// # Errors
 /// Where the set lacks what every set has.
-pub fn summary(stage: &Stage, beginning: Option<&Seen>) -> Result<Outcome, Error> {
+pub fn summary(stage: &Stage, known: Option<&Seen>) -> Result<Outcome, Error> {
     let outlook = stage.outlook()?;
     let mut state = stage.shared().lock();
     let now = state.now();
@@ -60,15 +70,15 @@ pub fn summary(stage: &Stage, beginning: Option<&Seen>) -> Result<Outcome, Error
         outcome = worse(outcome, reason);
         lines.push(format!("the set: {reason}"));
     }
-    if let Some(beginning) = beginning {
-        for (ordinal, seat) in beginning.seats.iter().rev() {
-            if let Some(stands) = end.standing(&beginning.set, *ordinal, seat) {
-                lines.push(format!("{}: {stands}", beginning.set.member(*ordinal)));
+    if let Some(Seen { set, seats, .. }) = known {
+        for (ordinal, seat) in seats.iter().rev() {
+            if let Some(stands) = end.standing(set, *ordinal, seat) {
+                lines.push(format!("{}: {stands}", set.member(*ordinal)));
             }
             if let Some(reason) = end.reason(Some(*ordinal)) {
                 outcome = worse(outcome, reason);
             }
-            if end.gone(&beginning.set, seat).iter().any(|it| !end.is_ours(it)) {
+            if end.gone(set, seat).iter().any(|it| !end.is_ours(it)) {
                 outcome = Outcome::Amiss;
             }
         }
@@ -111,7 +121,7 @@ impl End<'_> {
         self.state.journal.is_condemned(&claim.name)
     }
 
-    /// Where one ordinal of the beginning stands; nothing of one that was live all the time.
+    /// Where one ordinal stands; nothing of one that was live all the time.
     fn standing(&self, set: &Set, ordinal: Ordinal, seat: &Seat) -> Option<String> {
         let gone = self.gone(set, seat);
         let mut parts = Vec::new();

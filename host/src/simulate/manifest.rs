@@ -41,9 +41,9 @@ pub fn read(path: &Path) -> Result<Value, Fault> {
         Some(set) => {
             let refused = |refusal: Refusal| Fault::unreadable(path, &refusal.message());
             read_as(Kind::Set, set, Reading::Lenient).map_err(refused)?;
-            let replicas = set.pointer("/spec/replicas").and_then(Value::as_u64);
-            if replicas.is_some_and(|replicas| replicas > u64::from(REPLICAS_MAX)) {
-                let mend = format!("spec.replicas: at most {REPLICAS_MAX} are simulated");
+            let replicas = set.pointer("/spec/replicas").and_then(Value::as_i64);
+            if replicas.is_some_and(|replicas| !(0..=i64::from(REPLICAS_MAX)).contains(&replicas)) {
+                let mend = format!("spec.replicas: 0 to {REPLICAS_MAX} are simulated");
                 return Err(Fault::unreadable(path, &mend));
             }
             Ok(fresh(set.clone()))

@@ -61,15 +61,24 @@ pub async fn place(
         let namespace = own_namespace.to_owned();
         return Ok(Placed { module, map: map(name, bytes), namespace, library, place, note: None });
     }
-    let before = named.as_deref().map(|named| PolicyRef::parse(named, Pinning::Optional));
-    let (name, pinned_before) = match before {
-        Some(Ok(PolicyRef::ConfigMap { name, digest, .. })) => (name, digest),
-        Some(Ok(PolicyRef::Library { .. }) | Err(_)) | None => (NAME.to_owned(), None),
+    let before = named.as_deref().map(referred).transpose()?;
+    let (name, note) = match (before, &named) {
+        (Some(PolicyRef::ConfigMap { name, digest: Some(before), .. }), _) => {
+            let note = (before != digest).then(|| {
+                format!("{place} is sha256:{digest}, and the set pins sha256:{before}: the file is taken")
+            });
+            (name, note)
+        }
+        (Some(PolicyRef::ConfigMap { name, digest: None, .. }), Some(named)) => (
+            name,
+            Some(format!(
+                "the set names {named} without a digest, which a host takes with --allow-unpinned alone"
+            )),
+        ),
+        (Some(PolicyRef::ConfigMap { .. } | PolicyRef::Library { .. }) | None, _) => {
+            (NAME.to_owned(), None)
+        }
     };
-    let is_other = pinned_before.filter(|before| *before != digest);
-    let note = is_other.map(|before| {
-        format!("{place} is sha256:{digest}, and the set pins sha256:{before}: the file is taken")
-    });
     manifest::annotate(set, settings::POLICY, &pinned(&name).to_string());
     let namespace = set["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
     let map = map(&name, bytes);
@@ -99,10 +108,17 @@ pub fn from_files(args: &SimulateArgs, named: Option<&str>) -> Result<Bytes, Fau
         (Some(name), None) => Err(Fault::Input(format!(
             "the set names {named}, which an install brings and this command does not: give --policy FILE, or --library DIR with {name}.wasm in it (`cargo xtask policies` fills target/policies)"
         ))),
-        (None, _) => Err(Fault::Input(format!(
+        (None, _) => Err(referred(named).err().unwrap_or_else(|| Fault::Input(format!(
             "the set names {named}, a ConfigMap that is not here: give its component with --policy FILE"
-        ))),
+        )))),
     }
+}
+
+/// What the annotation's value says.
+fn referred(named: &str) -> Result<PolicyRef, Fault> {
+    PolicyRef::parse(named, Pinning::Optional).map_err(|error| {
+        Fault::Input(format!("annotation {}: {named:?}: {error}", settings::POLICY))
+    })
 }
 
 fn map(name: &str, bytes: Vec<u8>) -> Value {

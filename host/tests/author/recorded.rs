@@ -51,6 +51,12 @@ async fn ten_thousand_calls_have_the_same_answers_in_another_process() {
             format!("{calls} calls, 0 of them recorded of another digest; 0 answers differ, ");
         assert!(done.stdout.starts_with(&expected) && done.code == 0, "{file}: {done:?}");
         eprintln!("{file}: {}", done.stdout.trim());
+        // A host that was killed leaves a line that is cut off, and the others count all the same.
+        fs::write(folder.path().join("cut.jsonl"), "\n{\"version\": 1, ").expect("it is written");
+        let done = policy(folder.path(), &["replay", &record, &file]);
+        let cut = "cut.jsonl:2:15: it is no recorded call: EOF while parsing";
+        let is_told = done.stdout.contains(cut) && done.stdout.contains("1 lines are left out");
+        assert!(is_told && done.stdout.contains(&expected) && done.code == 1, "{done:?}");
     }
 }
 

@@ -54,19 +54,20 @@ fn not_understood(site: &Site<'_>) -> Result<()> {
     orphan.is_drained_with("tidegate.dev/pause", None)
 }
 
-/// What is no grant, or one of a kind that there is not.
+/// What is no grant, or one of a kind that there is not: told when it is written, and not when it is needed.
 fn grant_not_understood(site: &Site<'_>) -> Result<()> {
     site.start(&moves_nothing())?;
     site.annotate("web", GRANT, Some("everything=yes"))?;
+    let unreadable = "AnnotationUnreadable";
+    site.told("web", unreadable, &[GRANT, "\"everything=yes\"", "serviceAccount", "hostPath"])?;
     let orphan = Orphan::left_by(site)?;
-    let rejected = "TemplateRejected";
-    orphan.told(rejected, &[GRANT, "\"everything=yes\"", "serviceAccount", "hostPath"])?;
     for (value, mend) in [
         ("secret", "kind=name"),
         ("secret=tls, configMap=", "\"configMap=\": the name after `=` is missing"),
         ("hostPath=/50%", "%25"),
     ] {
-        orphan.told_of(GRANT, value, rejected, &[GRANT, mend])?;
+        site.annotate("web", GRANT, Some(value))?;
+        site.told("web", unreadable, &[GRANT, mend])?;
     }
     orphan.is_untouched()?;
     orphan.is_drained_with(GRANT, None)
