@@ -158,7 +158,7 @@ impl Draft {
         let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
         let said: Value = serde_json::from_str(text).map_err(|error| {
             let (column, what) = at_column(&error);
-            let line = line.unwrap_or(error.line());
+            let line = line.unwrap_or_else(|| error.line());
             anyhow!("{file}:{line}:{column}: it is no JSON: {what}")
         })?;
         let Value::Object(said) = said else {
