@@ -107,7 +107,16 @@ pub fn holds(bytes: &[u8]) {
         |key: &String| !key.starts_with(PREFIX) && !PREDECESSOR.contains(&key.as_str());
     more.extend(foreign.into_iter().filter(|(key, _)| is_foreign(key)));
     assert_eq!(settings::parse(&more, management), read, "annotations of others do not matter");
-    assert_eq!(as_observed(&more, parallel), read, "the watch keeps what matters");
+    let observed = as_observed(&more, parallel);
+    match &read {
+        Stewardship::Ours(settings) if parse_grants(&settings.grant).is_err() => {
+            let is_told = |it: &Stewardship| matches!(it, Stewardship::Unreadable { annotation, .. } if annotation == GRANT);
+            assert!(is_told(&observed), "a grant that is none is told: {observed:?}");
+        }
+        Stewardship::Ours(_) | Stewardship::NotOurs | Stewardship::Unreadable { .. } => {
+            assert_eq!(observed, read, "the watch keeps what matters");
+        }
+    }
 }
 
 /// What stands in the settings, read out of the annotations once more and in another way.
