@@ -11,6 +11,9 @@ use super::{Outcome, say};
 /// The longest name: it becomes a part of a ConfigMap's, beside digits of the digest.
 const NAME_MAX_BYTES: usize = 40;
 
+/// What a policy in Rust depends on, by its name: no package depends on another of its own.
+const SDK_PACKAGE: &str = "tidegate-policy";
+
 /// A file to be made: where, and with what.
 type File = (&'static str, &'static str);
 
@@ -103,6 +106,9 @@ fn check(name: &str) -> anyhow::Result<()> {
     let is_fit = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
     let fits = begins && name.len() <= NAME_MAX_BYTES && name.bytes().all(is_fit);
+    if name == SDK_PACKAGE {
+        bail!("`{name}` is the name of what a policy is built with: choose another name");
+    }
     if fits && !name.ends_with('-') {
         return Ok(());
     }

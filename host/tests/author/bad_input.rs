@@ -53,6 +53,7 @@ type Row = (&'static [&'static str], i32, &'static [&'static str]);
 
 const ROWS: &[Row] = &[
     (&["new", "Web"], BAD_INPUT, &["`Web`", "lower-case"]),
+    (&["new", "tidegate-policy"], BAD_INPUT, &["choose another name"]),
     (&["new", "there"], BAD_INPUT, &["there: it is there already", "choose another name"]),
     (&["build", "nowhere"], BAD_INPUT, &["nowhere: neither Cargo.toml nor package.json"]),
     (&["build", "bare"], BAD_INPUT, &["bare/package.json: it has no `name`"]),
