@@ -448,11 +448,11 @@ fn has_finalizer(pod: &PodObject) -> bool {
 /// held until it is drained goes nowhere yet, and one that is deleted as an orphan leaves its claims. Of an owner of another kind nothing is known: where the set
 /// goes, what owns both may have been deleted.
 fn is_left_by_its_owner(meta: &ObjectMeta, set: &Set, pods: &[&PodObject]) -> bool {
-    let goes = set.life != Life::Lives && !set.departs();
+    let goes = set.life != Life::Lives && !set.departs() && set.cascade != Cascade::Orphan;
     owners(meta).any(|owner| match owner.kind.as_str() {
-        "StatefulSet" => owner.uid == set.uid && goes && set.cascade != Cascade::Orphan,
+        "StatefulSet" => owner.uid == set.uid && goes,
         "Pod" => !pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(owner.uid.as_str())),
-        _ => goes && set.cascade != Cascade::Orphan,
+        _ => goes,
     })
 }
 
